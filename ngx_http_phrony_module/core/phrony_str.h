@@ -1,0 +1,81 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef PHRONY_STR_H_
+#define PHRONY_STR_H_
+
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+
+/*
+ * The module lives in a process that loads other modules with RTLD_GLOBAL:
+ * whatever a header of core/ declares is kept inside the shared object.
+ */
+
+#define PHRONY_HIDDEN_BEGIN  _Pragma("GCC visibility push(hidden)")
+#define PHRONY_HIDDEN_END    _Pragma("GCC visibility pop")
+
+
+/*
+ * A view of bytes that somebody else owns.  It is not NUL-terminated and may
+ * hold any byte, NUL included.  The layout is that of ngx_str_t.
+ */
+
+typedef struct {
+    size_t          len;
+    unsigned char  *data;
+} phrony_str_t;
+
+
+#define phrony_str(text)                                                      \
+    { sizeof(text) - 1, (unsigned char *) text }
+
+
+/* Returns 1 if both views hold the same bytes, else 0. */
+
+static inline int
+phrony_str_eq(const phrony_str_t *a, const phrony_str_t *b)
+{
+    return a->len == b->len
+           && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+
+/*
+ * Compares "len" bytes in a time that depends on "len" alone, so that how
+ * much of a secret matched cannot be measured.  Returns 1 if equal, else 0.
+ */
+
+static inline int
+phrony_equal_const_time(const unsigned char *a, const unsigned char *b,
+    size_t len)
+{
+    size_t                  i;
+    volatile unsigned char  diff;
+
+    diff = 0;
+
+    for (i = 0; i < len; i++) {
+        diff |= (unsigned char) (a[i] ^ b[i]);
+    }
+
+    return diff == 0;
+}
+
+
+/* An ASCII letter in lower case; any other byte as it is. */
+
+static inline unsigned char
+phrony_lower(unsigned char ch)
+{
+    return (unsigned char) ((ch >= 'A' && ch <= 'Z') ? (ch | 0x20) : ch);
+}
+
+
+#endif /* PHRONY_STR_H_ */

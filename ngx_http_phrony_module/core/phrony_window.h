@@ -1,0 +1,113 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef PHRONY_WINDOW_H_
+#define PHRONY_WINDOW_H_
+
+
+#include "phrony_str.h"
+
+
+/*
+ * A rolling window counts events in buckets of time.  An event at time t,
+ * in milliseconds, falls into bucket t / width and leaves the window when the
+ * bucket that is "buckets" later has passed: not before "length" and at most
+ * one bucket's width after it.  So the ring has one place more than there are
+ * buckets in the window's length:
+ *
+ *        oldest                                newest
+ *     +----+----+----+----+-- - - --+----+----+----+
+ *     | b-n|    |    |    |         |    | b-1|  b |     b = now / width
+ *     +----+----+----+----+-- - - --+----+----+----+
+ *      \________________ n + 1 places ____________/
+ *
+ * and the events of every interval of "length" are always within the sum.
+ */
+
+#define PHRONY_MINUTE_BUCKETS  60
+#define PHRONY_DAY_BUCKETS     96
+
+#define PHRONY_MINUTE_PLACES   (PHRONY_MINUTE_BUCKETS + 1)
+#define PHRONY_DAY_PLACES      (PHRONY_DAY_BUCKETS + 1)
+
+#define PHRONY_NO_WAIT         -1
+
+
+PHRONY_HIDDEN_BEGIN
+
+
+typedef struct {
+    uint32_t           places;      /* length of the ring */
+    uint32_t           width;       /* of a bucket, milliseconds */
+    uint32_t           seconds;     /* length of the window */
+} phrony_window_shape_t;
+
+
+extern const phrony_window_shape_t  phrony_window_minute;
+extern const phrony_window_shape_t  phrony_window_day;
+
+
+/*
+ * The state: the newest bucket's number, the sum of the ring, and the ring
+ * (places counters) behind it.  All zero is a window in which nothing
+ * happened.  The sum is an index over the ring and can be made anew from it.
+ */
+
+typedef struct {
+    uint64_t           bucket;
+    uint64_t           sum;
+    uint32_t          *ring;
+} phrony_window_t;
+
+
+/*
+ * Moves the window on to "now" (milliseconds of a clock that does not step
+ * back; an earlier "now" than the last counts as the last) and forgets the
+ * buckets that have left.
+ */
+
+void phrony_window_advance(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint64_t now);
+
+
+/*
+ * The following ask about, or change, a window that was advanced to "now".
+ */
+
+/* Returns 1 if one more event is within "limit" (negative: none), else 0. */
+
+int phrony_window_admits(const phrony_window_t *window, int64_t limit);
+
+/* Counts one event, now. */
+
+void phrony_window_count(phrony_window_t *window,
+    const phrony_window_shape_t *shape);
+
+/* How many more events the limit admits: 0 or more. */
+
+int64_t phrony_window_remaining(const phrony_window_t *window, int64_t limit);
+
+/*
+ * Milliseconds until one more event is admitted if nobody else's is; 0 if it
+ * is now, PHRONY_NO_WAIT if it never will be (the limit is 0).
+ */
+
+int64_t phrony_window_wait(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, int64_t limit, uint64_t now);
+
+/*
+ * Milliseconds until the oldest events leave, so that what remains of
+ * "limit" grows; PHRONY_NO_WAIT if nothing is counted.
+ */
+
+int64_t phrony_window_reset(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, int64_t limit, uint64_t now);
+
+
+PHRONY_HIDDEN_END
+
+
+#endif /* PHRONY_WINDOW_H_ */
