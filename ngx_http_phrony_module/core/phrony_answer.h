@@ -8,11 +8,11 @@
 #define PHRONY_ANSWER_H_
 
 
+#include "phrony_text.h"
 #include "phrony_uuid.h"
 
 
-#define PHRONY_ANSWER_STATUS_MAX  64
-#define PHRONY_ANSWER_MEMBER_MAX  16
+#define PHRONY_ANSWER_STATUS_MAX  PHRONY_TEXT_MAX
 
 
 PHRONY_HIDDEN_BEGIN
@@ -30,21 +30,27 @@ PHRONY_HIDDEN_BEGIN
  * A value that is not a string, or longer than any status or UUID, counts as
  * "present but unusable" and voids an earlier one.
  *
- *     START -> MEMBER <-> VALUE -> END      any state -> BROKEN
+ *                  +---------------------------------------> END
+ *                  |                                          ^
+ *     START ---> FIRST ---> NAME ---> COLON ---> VALUE        |
+ *                            ^                     |          |
+ *                            |       TEXT, STRING, SCALAR,    |
+ *                            |       NESTED <---> STRING      |
+ *                            |                     |          |
+ *                          MEMBER <------------- COMMA -------+
+ *
+ *     any state but END's white space ---> BROKEN
  */
 
 typedef struct {
     unsigned char   state;
-    unsigned char   member;         /* which member's value is being read */
-    unsigned char   escape;         /* progress within an escape */
-    unsigned char   nested_string;
-    unsigned        code;           /* code point of \uXXXX so far */
-    size_t          depth;          /* brackets open in a skipped value */
-    size_t          len;            /* bytes in "token" */
-    unsigned char   token[PHRONY_ANSWER_STATUS_MAX];
-
+    unsigned char   member;         /* whose value is being read */
+    unsigned char   escape;         /* a skipped string's, not whole */
     unsigned        has_run:1;      /* run_id is valid */
     unsigned        run_seen:1;     /* a member runId was there at all */
+    size_t          depth;          /* brackets open in a skipped value */
+    phrony_text_t   text;           /* a name, or a value looked for */
+
     phrony_uuid_t   run_id;
     size_t          status_len;     /* 0: no usable status */
     unsigned char   status[PHRONY_ANSWER_STATUS_MAX];

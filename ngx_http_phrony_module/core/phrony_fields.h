@@ -53,7 +53,8 @@ int64_t phrony_fields_seconds(int64_t ms);
 /*
  * What a problem document (RFC 9457) tells beside its reason.  Strings may
  * hold any byte; they are escaped, and bytes that are not UTF-8 become
- * U+FFFD.  "detail" and "instance" are cut after 512 and 128 bytes.
+ * U+FFFD.  "detail" and "instance" are cut, between two characters, so that
+ * at most 512 and 128 bytes are written.
  */
 
 typedef struct {

@@ -24,6 +24,9 @@ PHRONY_HIDDEN_BEGIN
  * The compact form of the policy records: three arrays that refer to each
  * other by index, and open-addressing tables over them.  It is built once,
  * never changed, and may be read by any number of processes after a fork.
+ *
+ * A key costs 72 bytes, 8 of index and 4 for each of its scopes; a trigger
+ * costs 96 bytes, 16 of index and 18 for each address block.
  */
 
 typedef struct {
@@ -76,9 +79,11 @@ typedef struct {
 /*
  * Builds a policy from the JSON text of a policy file.  The text is parsed
  * record by record, so the memory needed beside the result is that of one
- * record, not of the file; it may be freed afterwards.
+ * record and of a table that finds repeated ids (8 to 16 bytes a key), not of
+ * the file; it may be freed afterwards.  The three arrays may come in any
+ * order; one that precedes what it refers to is parsed twice.
  * Returns NULL and fills "error" if the text is not valid JSON, a record
- * does not hold what it must, or there is no memory.
+ * does not hold what it must, or there is no memory (text "no memory").
  */
 
 phrony_policy_t *phrony_policy_parse(const char *text, size_t len,

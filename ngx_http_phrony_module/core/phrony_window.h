@@ -51,16 +51,28 @@ extern const phrony_window_shape_t  phrony_window_day;
 
 
 /*
- * The state: the newest bucket's number, the sum of the ring, and the ring
- * (places counters) behind it.  All zero is a window in which nothing
- * happened.  The sum is an index over the ring and can be made anew from it.
+ * The state: the newest bucket's number, the sum of the ring, and behind
+ * them, in the same memory, the ring: shape->places counters, bucket b at
+ * place b % places.  All zero is a window in which nothing happened.  The sum
+ * only indexes the ring and can be made anew from it.
  */
 
 typedef struct {
     uint64_t           bucket;
     uint64_t           sum;
-    uint32_t          *ring;
 } phrony_window_t;
+
+
+typedef struct {
+    phrony_window_t    window;
+    uint32_t           ring[PHRONY_MINUTE_PLACES];
+} phrony_window_minute_t;
+
+
+typedef struct {
+    phrony_window_t    window;
+    uint32_t           ring[PHRONY_DAY_PLACES];
+} phrony_window_day_t;
 
 
 /*
@@ -71,6 +83,12 @@ typedef struct {
 
 void phrony_window_advance(phrony_window_t *window,
     const phrony_window_shape_t *shape, uint64_t now);
+
+
+/* Makes the sum anew from the ring, after a writer died between the two. */
+
+void phrony_window_repair(phrony_window_t *window,
+    const phrony_window_shape_t *shape);
 
 
 /*

@@ -1,0 +1,467 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "phrony_answer.h"
+
+
+typedef enum {
+    PHRONY_ANSWER_START = 0,    /* before the object */
+    PHRONY_ANSWER_FIRST,        /* after its "{" */
+    PHRONY_ANSWER_MEMBER,       /* after a "," */
+    PHRONY_ANSWER_NAME,         /* in a member's name */
+    PHRONY_ANSWER_COLON,        /* after the name */
+    PHRONY_ANSWER_VALUE,        /* after the ":" */
+    PHRONY_ANSWER_TEXT,         /* in a string that is looked for */
+    PHRONY_ANSWER_STRING,       /* in any other */
+    PHRONY_ANSWER_SCALAR,       /* in a number or a literal */
+    PHRONY_ANSWER_NESTED,       /* in an array or an object */
+    PHRONY_ANSWER_COMMA,        /* after a value */
+    PHRONY_ANSWER_END,          /* after the object */
+    PHRONY_ANSWER_BROKEN
+} phrony_answer_state_t;
+
+
+typedef enum {
+    PHRONY_ANSWER_OTHER = 0,
+    PHRONY_ANSWER_RUN_ID,
+    PHRONY_ANSWER_STATUS
+} phrony_answer_member_t;
+
+
+static const unsigned char *phrony_answer_structure(phrony_answer_t *answer,
+    const unsigned char *p);
+static phrony_answer_state_t phrony_answer_value(phrony_answer_t *answer,
+    unsigned char ch);
+static const unsigned char *phrony_answer_scalar(phrony_answer_t *answer,
+    const unsigned char *p, const unsigned char *last);
+static int phrony_answer_is_scalar(unsigned char ch);
+static const unsigned char *phrony_answer_nested(phrony_answer_t *answer,
+    const unsigned char *p, const unsigned char *last);
+static const unsigned char *phrony_answer_brackets(phrony_answer_t *answer,
+    const unsigned char *p, const unsigned char *last);
+static const unsigned char *phrony_answer_string(phrony_answer_t *answer,
+    const unsigned char *p, const unsigned char *last);
+static const unsigned char *phrony_answer_text(phrony_answer_t *answer,
+    const unsigned char *p, const unsigned char *last);
+static void phrony_answer_end_name(phrony_answer_t *answer);
+static void phrony_answer_end_value(phrony_answer_t *answer);
+
+
+static const phrony_str_t  phrony_answer_run_id = phrony_str("runId");
+static const phrony_str_t  phrony_answer_status = phrony_str("status");
+
+
+void
+phrony_answer_init(phrony_answer_t *answer)
+{
+    memset(answer, 0, sizeof(phrony_answer_t));
+}
+
+
+void
+phrony_answer_read(phrony_answer_t *answer, const unsigned char *data,
+    size_t len)
+{
+    const unsigned char  *p, *last;
+
+    if (len == 0) {
+        return;
+    }
+
+    p = data;
+    last = data + len;
+
+    while (p < last) {
+
+        switch (answer->state) {
+
+        case PHRONY_ANSWER_NAME:
+        case PHRONY_ANSWER_TEXT:
+            p = phrony_answer_text(answer, p, last);
+            break;
+
+        case PHRONY_ANSWER_STRING:
+            p = phrony_answer_string(answer, p, last);
+            break;
+
+        case PHRONY_ANSWER_SCALAR:
+            p = phrony_answer_scalar(answer, p, last);
+            break;
+
+        case PHRONY_ANSWER_NESTED:
+            p = phrony_answer_nested(answer, p, last);
+            break;
+
+        case PHRONY_ANSWER_BROKEN:
+            return;
+
+        default:
+            p = phrony_answer_structure(answer, p);
+        }
+    }
+}
+
+
+int
+phrony_answer_done(const phrony_answer_t *answer)
+{
+    return answer->state == PHRONY_ANSWER_END;
+}
+
+
+int
+phrony_answer_status_in(const phrony_answer_t *answer,
+    const phrony_str_t *names, size_t n)
+{
+    size_t  i, k;
+
+    if (answer->status_len == 0) {
+        return 0;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (names[i].len != answer->status_len) {
+            continue;
+        }
+
+        for (k = 0; k < names[i].len; k++) {
+            if (phrony_lower(names[i].data[k])
+                != phrony_lower(answer->status[k]))
+            {
+                break;
+            }
+        }
+
+        if (k == names[i].len) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* One byte between the names and values of the object. */
+
+static const unsigned char *
+phrony_answer_structure(phrony_answer_t *answer, const unsigned char *p)
+{
+    unsigned char          ch;
+    phrony_answer_state_t  next;
+
+    ch = *p;
+    next = PHRONY_ANSWER_BROKEN;
+
+    if (ch == ' ' || ch == '\n' || ch == '\r' || ch == '\t') {
+        return p + 1;
+    }
+
+    switch (answer->state) {
+
+    case PHRONY_ANSWER_START:
+
+        if (ch == '{') {
+            next = PHRONY_ANSWER_FIRST;
+        }
+
+        break;
+
+    case PHRONY_ANSWER_FIRST:
+    case PHRONY_ANSWER_MEMBER:
+
+        if (ch == '"') {
+            phrony_text_init(&answer->text);
+            next = PHRONY_ANSWER_NAME;
+
+        } else if (ch == '}' && answer->state == PHRONY_ANSWER_FIRST) {
+            next = PHRONY_ANSWER_END;
+        }
+
+        break;
+
+    case PHRONY_ANSWER_COLON:
+
+        if (ch == ':') {
+            next = PHRONY_ANSWER_VALUE;
+        }
+
+        break;
+
+    case PHRONY_ANSWER_VALUE:
+        next = phrony_answer_value(answer, ch);
+        break;
+
+    case PHRONY_ANSWER_COMMA:
+
+        if (ch == ',') {
+            next = PHRONY_ANSWER_MEMBER;
+
+        } else if (ch == '}') {
+            next = PHRONY_ANSWER_END;
+        }
+
+        break;
+    }
+
+    answer->state = (unsigned char) next;
+
+    return p + 1;
+}
+
+
+static phrony_answer_state_t
+phrony_answer_value(phrony_answer_t *answer, unsigned char ch)
+{
+    switch (ch) {
+
+    case '"':
+
+        if (answer->member == PHRONY_ANSWER_OTHER) {
+            return PHRONY_ANSWER_STRING;
+        }
+
+        phrony_text_init(&answer->text);
+        return PHRONY_ANSWER_TEXT;
+
+    case '{':
+    case '[':
+        answer->depth = 1;
+        return PHRONY_ANSWER_NESTED;
+
+    default:
+        return phrony_answer_is_scalar(ch) ? PHRONY_ANSWER_SCALAR
+                                           : PHRONY_ANSWER_BROKEN;
+    }
+}
+
+
+static const unsigned char *
+phrony_answer_scalar(phrony_answer_t *answer, const unsigned char *p,
+    const unsigned char *last)
+{
+    while (p < last && phrony_answer_is_scalar(*p)) {
+        p++;
+    }
+
+    if (p < last) {
+        answer->state = PHRONY_ANSWER_COMMA;
+    }
+
+    return p;
+}
+
+
+static int
+phrony_answer_is_scalar(unsigned char ch)
+{
+    unsigned char  lower;
+
+    lower = phrony_lower(ch);
+
+    return (ch >= '0' && ch <= '9') || (lower >= 'a' && lower <= 'z')
+           || ch == '-' || ch == '+' || ch == '.';
+}
+
+
+static const unsigned char *
+phrony_answer_nested(phrony_answer_t *answer, const unsigned char *p,
+    const unsigned char *last)
+{
+    do {
+        p = phrony_answer_brackets(answer, p, last);
+
+        if (p == last) {
+            return p;
+        }
+
+        if (*p++ != '"') {
+            answer->state = PHRONY_ANSWER_COMMA;
+            return p;
+        }
+
+        answer->state = PHRONY_ANSWER_STRING;
+        p = phrony_answer_string(answer, p, last);
+
+    } while (answer->state == PHRONY_ANSWER_NESTED);
+
+    return p;
+}
+
+
+/*
+ * Counts brackets; stops at a quote, at the bracket that closes the value,
+ * or at the end.
+ */
+
+static const unsigned char *
+phrony_answer_brackets(phrony_answer_t *answer, const unsigned char *p,
+    const unsigned char *last)
+{
+    unsigned char  ch;
+
+#if (__SSE2__)
+
+    unsigned  hit, hits, opens, quotes;
+    __m128i   block, folded;
+
+    for ( ; last - p >= 16; p += 16) {
+        block = _mm_loadu_si128((const __m128i *) p);
+
+        /* in ASCII, 0x20 makes of a bracket the brace of the same side */
+
+        folded = _mm_or_si128(block, _mm_set1_epi8(0x20));
+
+        quotes = (unsigned) _mm_movemask_epi8(
+                     _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
+        opens = (unsigned) _mm_movemask_epi8(
+                    _mm_cmpeq_epi8(folded, _mm_set1_epi8('{')));
+        hits = (unsigned) _mm_movemask_epi8(
+                   _mm_cmpeq_epi8(folded, _mm_set1_epi8('}')));
+
+        for (hits |= opens | quotes; hits; hits ^= hit) {
+            hit = hits & (0 - hits);
+
+            if (hit & opens) {
+                answer->depth++;
+
+            } else if ((hit & quotes) || --answer->depth == 0) {
+                return p + __builtin_ctz(hit);
+            }
+        }
+    }
+
+#endif
+
+    for ( ; p < last; p++) {
+        ch = *p;
+
+        if (ch == '"') {
+            break;
+        }
+
+        ch |= 0x20;
+
+        if (ch == '{') {
+            answer->depth++;
+
+        } else if (ch == '}' && --answer->depth == 0) {
+            break;
+        }
+    }
+
+    return p;
+}
+
+
+/* Skips the rest of a string; no escape has a quote but as its second byte. */
+
+static const unsigned char *
+phrony_answer_string(phrony_answer_t *answer, const unsigned char *p,
+    const unsigned char *last)
+{
+    if (p < last && answer->escape) {
+        answer->escape = 0;
+        p++;
+    }
+
+    for ( ;; ) {
+        p = phrony_text_plain(p, last);
+
+        if (p == last) {
+            return p;
+        }
+
+        if (*p++ == '"') {
+            answer->state = answer->depth ? PHRONY_ANSWER_NESTED
+                                          : PHRONY_ANSWER_COMMA;
+            return p;
+        }
+
+        if (p == last) {
+            answer->escape = 1;
+            return p;
+        }
+
+        p++;
+    }
+}
+
+
+/* Reads a name, or a value that is looked for. */
+
+static const unsigned char *
+phrony_answer_text(phrony_answer_t *answer, const unsigned char *p,
+    const unsigned char *last)
+{
+    p = phrony_text_read(&answer->text, p, last);
+
+    if (answer->text.state == PHRONY_TEXT_BROKEN) {
+        answer->state = PHRONY_ANSWER_BROKEN;
+        return p;
+    }
+
+    if (answer->text.state == PHRONY_TEXT_OPEN) {
+        return p;
+    }
+
+    if (answer->state == PHRONY_ANSWER_NAME) {
+        phrony_answer_end_name(answer);
+
+    } else {
+        phrony_answer_end_value(answer);
+    }
+
+    return p;
+}
+
+
+/* The last value counts: a new one voids an earlier one from the start. */
+
+static void
+phrony_answer_end_name(phrony_answer_t *answer)
+{
+    phrony_str_t  name;
+
+    name.len = answer->text.unusable ? 0 : answer->text.len;
+    name.data = answer->text.data;
+
+    answer->state = PHRONY_ANSWER_COLON;
+    answer->member = PHRONY_ANSWER_OTHER;
+
+    if (phrony_str_eq(&name, &phrony_answer_run_id)) {
+        answer->member = PHRONY_ANSWER_RUN_ID;
+        answer->run_seen = 1;
+        answer->has_run = 0;
+
+    } else if (phrony_str_eq(&name, &phrony_answer_status)) {
+        answer->member = PHRONY_ANSWER_STATUS;
+        answer->status_len = 0;
+    }
+}
+
+
+static void
+phrony_answer_end_value(phrony_answer_t *answer)
+{
+    phrony_str_t  text;
+
+    answer->state = PHRONY_ANSWER_COMMA;
+
+    if (answer->text.unusable) {
+        return;
+    }
+
+    if (answer->member == PHRONY_ANSWER_STATUS) {
+        memcpy(answer->status, answer->text.data, answer->text.len);
+        answer->status_len = answer->text.len;
+        return;
+    }
+
+    text.len = answer->text.len;
+    text.data = answer->text.data;
+
+    answer->has_run = (phrony_uuid_parse(&text, &answer->run_id) == 0);
+}

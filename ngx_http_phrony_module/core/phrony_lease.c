@@ -1,0 +1,64 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "phrony_lease.h"
+
+
+phrony_lease_state_t
+phrony_lease_next(phrony_lease_state_t state, phrony_lease_event_t event)
+{
+    switch (event) {
+
+    case PHRONY_LEASE_BIND:
+        return (state == PHRONY_LEASE_RESERVED) ? PHRONY_LEASE_BOUND : state;
+
+    case PHRONY_LEASE_RELEASE:
+        return (state == PHRONY_LEASE_RESERVED) ? PHRONY_LEASE_FREE : state;
+
+    case PHRONY_LEASE_END:
+        return (state == PHRONY_LEASE_FREE) ? state : PHRONY_LEASE_ENDED;
+
+    case PHRONY_LEASE_EXPIRE:
+        return PHRONY_LEASE_FREE;
+
+    case PHRONY_LEASE_SEEN:
+        break;
+    }
+
+    return state;
+}
+
+
+int
+phrony_lease_holds_slot(phrony_lease_state_t state)
+{
+    return state == PHRONY_LEASE_RESERVED || state == PHRONY_LEASE_BOUND;
+}
+
+
+int
+phrony_lease_admits(uint64_t held, int64_t limit)
+{
+    return limit < 0 || held < (uint64_t) limit;
+}
+
+
+int64_t
+phrony_lease_remaining(uint64_t held, int64_t limit)
+{
+    if (limit < 0 || held >= (uint64_t) limit) {
+        return 0;
+    }
+
+    return limit - (int64_t) held;
+}
+
+
+int
+phrony_lease_renewal_due(uint64_t expires, uint64_t now, uint64_t ttl)
+{
+    return expires + ttl / 16 < now + ttl;
+}

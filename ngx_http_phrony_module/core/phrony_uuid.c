@@ -1,0 +1,158 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "phrony_uuid.h"
+
+
+#define PHRONY_UUID_DIGIT  0x10
+
+#define phrony_uuid_rotate(x, n)  (((x) << (n)) | ((x) >> (64 - (n))))
+
+
+static uint64_t phrony_uuid_load(const unsigned char *p);
+static void phrony_uuid_round(uint64_t v[4]);
+
+
+/* A digit's value with PHRONY_UUID_DIGIT set, 0 for any other byte. */
+
+static const unsigned char  phrony_uuid_digits[256] = {
+    ['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14,
+    ['5'] = 0x15, ['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19,
+    ['a'] = 0x1a, ['b'] = 0x1b, ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e,
+    ['f'] = 0x1f,
+    ['A'] = 0x1a, ['B'] = 0x1b, ['C'] = 0x1c, ['D'] = 0x1d, ['E'] = 0x1e,
+    ['F'] = 0x1f
+};
+
+
+/* Where in the text the two digits of each byte stand. */
+
+static const unsigned char  phrony_uuid_places[PHRONY_UUID_LEN] = {
+    0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
+};
+
+
+int
+phrony_uuid_parse(const phrony_str_t *text, phrony_uuid_t *uuid)
+{
+    unsigned              i, high, low, valid;
+    phrony_uuid_t         id;
+    const unsigned char  *p;
+
+    if (text->len != PHRONY_UUID_TEXT_LEN) {
+        return -1;
+    }
+
+    p = text->data;
+
+    if (p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-') {
+        return -1;
+    }
+
+    valid = PHRONY_UUID_DIGIT;
+
+    for (i = 0; i < PHRONY_UUID_LEN; i++) {
+        high = phrony_uuid_digits[p[phrony_uuid_places[i]]];
+        low = phrony_uuid_digits[p[phrony_uuid_places[i] + 1]];
+
+        valid &= high & low;
+        id.bytes[i] = (unsigned char) ((high & 0x0f) << 4 | (low & 0x0f));
+    }
+
+    if (!valid) {
+        return -1;
+    }
+
+    *uuid = id;
+
+    return 0;
+}
+
+
+unsigned char *
+phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
+{
+    unsigned           i;
+    unsigned char     *p;
+    static const char  digits[] = "0123456789abcdef";
+
+    for (i = 0; i < PHRONY_UUID_LEN; i++) {
+        p = buf + phrony_uuid_places[i];
+        p[0] = (unsigned char) digits[uuid->bytes[i] >> 4];
+        p[1] = (unsigned char) digits[uuid->bytes[i] & 0x0f];
+    }
+
+    buf[8] = '-';
+    buf[13] = '-';
+    buf[18] = '-';
+    buf[23] = '-';
+
+    return buf + PHRONY_UUID_TEXT_LEN;
+}
+
+
+/*
+ * SipHash-1-3 (Aumasson, Bernstein 2012) of two words, without the block
+ * that holds the length, as that is always the same.  The second half of the
+ * key is made of the first: it is as hard to guess as the seed is.
+ */
+
+uint64_t
+phrony_uuid_hash(const phrony_uuid_t *uuid, uint64_t seed)
+{
+    unsigned  i;
+    uint64_t  key, word, v[4];
+
+    key = seed * 0x9e3779b97f4a7c15ULL + 0xd1b54a32d192ed03ULL;
+
+    v[0] = seed ^ 0x736f6d6570736575ULL;
+    v[1] = key ^ 0x646f72616e646f6dULL;
+    v[2] = seed ^ 0x6c7967656e657261ULL;
+    v[3] = key ^ 0x7465646279746573ULL;
+
+    for (i = 0; i < PHRONY_UUID_LEN; i += 8) {
+        word = phrony_uuid_load(&uuid->bytes[i]);
+
+        v[3] ^= word;
+        phrony_uuid_round(v);
+        v[0] ^= word;
+    }
+
+    v[2] ^= 0xff;
+
+    for (i = 0; i < 3; i++) {
+        phrony_uuid_round(v);
+    }
+
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+
+static uint64_t
+phrony_uuid_load(const unsigned char *p)
+{
+    return (uint64_t) p[0] | (uint64_t) p[1] << 8
+           | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
+           | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
+           | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
+}
+
+
+static void
+phrony_uuid_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = phrony_uuid_rotate(v[1], 13) ^ v[0];
+    v[3] = phrony_uuid_rotate(v[3], 16) ^ v[2];
+    v[0] = phrony_uuid_rotate(v[0], 32);
+
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = phrony_uuid_rotate(v[1], 17) ^ v[2];
+    v[3] = phrony_uuid_rotate(v[3], 21) ^ v[0];
+    v[2] = phrony_uuid_rotate(v[2], 32);
+}

@@ -1,0 +1,191 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "phrony_window.h"
+
+
+static inline uint32_t *phrony_window_ring(phrony_window_t *window);
+static int64_t phrony_window_leaves(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint64_t excess, uint64_t now);
+
+
+const phrony_window_shape_t  phrony_window_minute = {
+    PHRONY_MINUTE_PLACES,
+    60 * 1000 / PHRONY_MINUTE_BUCKETS,
+    60
+};
+
+
+const phrony_window_shape_t  phrony_window_day = {
+    PHRONY_DAY_PLACES,
+    86400 * 1000 / PHRONY_DAY_BUCKETS,
+    86400
+};
+
+
+void
+phrony_window_advance(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint64_t now)
+{
+    uint32_t  place, *ring;
+    uint64_t  bucket, left;
+
+    bucket = now / shape->width;
+
+    if (bucket <= window->bucket) {
+        return;
+    }
+
+    ring = phrony_window_ring(window);
+    left = bucket - window->bucket;
+
+    if (window->sum == 0 || left >= shape->places) {
+
+        if (window->sum) {
+            memset(ring, 0, shape->places * sizeof(uint32_t));
+            window->sum = 0;
+        }
+
+        window->bucket = bucket;
+        return;
+    }
+
+    place = (uint32_t) (window->bucket % shape->places);
+
+    while (left--) {
+        place = (place + 1 == shape->places) ? 0 : place + 1;
+
+        window->sum -= ring[place];
+        ring[place] = 0;
+    }
+
+    window->bucket = bucket;
+}
+
+
+void
+phrony_window_repair(phrony_window_t *window,
+    const phrony_window_shape_t *shape)
+{
+    uint32_t   i;
+    uint32_t  *ring;
+
+    ring = phrony_window_ring(window);
+
+    window->sum = 0;
+
+    for (i = 0; i < shape->places; i++) {
+        window->sum += ring[i];
+    }
+}
+
+
+int
+phrony_window_admits(const phrony_window_t *window, int64_t limit)
+{
+    return limit < 0 || window->sum < (uint64_t) limit;
+}
+
+
+void
+phrony_window_count(phrony_window_t *window,
+    const phrony_window_shape_t *shape)
+{
+    uint32_t  *counter;
+
+    counter = phrony_window_ring(window) + window->bucket % shape->places;
+
+    if (*counter == UINT32_MAX) {
+        return;
+    }
+
+    (*counter)++;
+    window->sum++;
+}
+
+
+int64_t
+phrony_window_remaining(const phrony_window_t *window, int64_t limit)
+{
+    if (limit < 0 || window->sum >= (uint64_t) limit) {
+        return 0;
+    }
+
+    return limit - (int64_t) window->sum;
+}
+
+
+int64_t
+phrony_window_wait(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, int64_t limit, uint64_t now)
+{
+    if (phrony_window_admits(window, limit)) {
+        return 0;
+    }
+
+    if (limit == 0) {
+        return PHRONY_NO_WAIT;
+    }
+
+    return phrony_window_leaves(window, shape,
+                                window->sum - (uint64_t) limit + 1, now);
+}
+
+
+int64_t
+phrony_window_reset(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, int64_t limit, uint64_t now)
+{
+    if (window->sum == 0 || limit == 0) {
+        return PHRONY_NO_WAIT;
+    }
+
+    if (!phrony_window_admits(window, limit)) {
+        return phrony_window_wait(window, shape, limit, now);
+    }
+
+    return phrony_window_leaves(window, shape, 1, now);
+}
+
+
+/* Milliseconds until the oldest "excess" events (1 to the sum) have left. */
+
+static int64_t
+phrony_window_leaves(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint64_t excess, uint64_t now)
+{
+    uint32_t         i, place;
+    uint64_t         gone, leaves;
+    const uint32_t  *ring;
+
+    ring = (const uint32_t *) (window + 1);
+
+    place = (uint32_t) (window->bucket % shape->places);
+    gone = 0;
+
+    for (i = 1; i < shape->places; i++) {
+        place = (place + 1 == shape->places) ? 0 : place + 1;
+
+        gone += ring[place];
+
+        if (gone >= excess) {
+            break;
+        }
+    }
+
+    /* the i-th place after the newest is the newest i buckets from now */
+
+    leaves = (window->bucket + i) * shape->width;
+
+    return leaves > now ? (int64_t) (leaves - now) : 0;
+}
+
+
+static inline uint32_t *
+phrony_window_ring(phrony_window_t *window)
+{
+    return (uint32_t *) (window + 1);
+}

@@ -1,0 +1,154 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_http_phrony_headers.h"
+#include "ngx_http_phrony_compat.h"
+
+
+typedef struct {
+    ngx_str_t                 name;     /* in lower case */
+    ngx_http_phrony_header_t  header;
+    ngx_uint_t                hash;
+} ngx_http_phrony_header_name_t;
+
+
+static ngx_http_phrony_header_name_t  ngx_http_phrony_header_names[] = {
+
+    { ngx_string("x-api-key"), NGX_HTTP_PHRONY_HEADER_KEY, 0 },
+    { ngx_string("x-http-method-override"),
+      NGX_HTTP_PHRONY_HEADER_OVERRIDE, 0 },
+    { ngx_string("x-http-method"), NGX_HTTP_PHRONY_HEADER_OVERRIDE, 0 },
+    { ngx_string("x-method-override"), NGX_HTTP_PHRONY_HEADER_OVERRIDE, 0 },
+    { ngx_string("content-type"), NGX_HTTP_PHRONY_HEADER_CONTENT_TYPE, 0 },
+    { ngx_string("content-encoding"),
+      NGX_HTTP_PHRONY_HEADER_CONTENT_ENCODING, 0 },
+    { ngx_string("origin"), NGX_HTTP_PHRONY_HEADER_ORIGIN, 0 },
+    { ngx_string("access-control-request-method"),
+      NGX_HTTP_PHRONY_HEADER_REQUEST_METHOD, 0 },
+
+    { ngx_null_string, NGX_HTTP_PHRONY_HEADER_MAX, 0 }
+};
+
+
+static void ngx_http_phrony_headers_match(ngx_table_elt_t *h,
+    ngx_http_phrony_header_value_t *values);
+
+
+void
+ngx_http_phrony_headers_init(void)
+{
+    ngx_http_phrony_header_name_t  *name;
+
+    for (name = ngx_http_phrony_header_names; name->name.len; name++) {
+        name->hash = ngx_hash_key(name->name.data, name->name.len);
+    }
+}
+
+
+void
+ngx_http_phrony_headers_gather(ngx_http_request_t *r,
+    ngx_http_phrony_header_value_t *values)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    ngx_memzero(values, NGX_HTTP_PHRONY_HEADER_MAX
+                        * sizeof(ngx_http_phrony_header_value_t));
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            ngx_http_phrony_headers_match(&h[i], values);
+        }
+    }
+}
+
+
+static void
+ngx_http_phrony_headers_match(ngx_table_elt_t *h,
+    ngx_http_phrony_header_value_t *values)
+{
+    ngx_http_phrony_header_name_t  *name;
+
+    for (name = ngx_http_phrony_header_names; name->name.len; name++) {
+
+        if (h->hash == name->hash
+            && h->key.len == name->name.len
+            && ngx_memcmp(h->lowcase_key, name->name.data, name->name.len)
+               == 0)
+        {
+            values[name->header].count++;
+            values[name->header].value = h->value;
+            return;
+        }
+    }
+}
+
+
+ngx_table_elt_t *
+ngx_http_phrony_headers_add(ngx_http_request_t *r, const char *name,
+    size_t len, const ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    h->hash = 1;
+    h->key.len = len;
+    h->key.data = (u_char *) name;
+    h->value = *value;
+    ngx_http_phrony_single(h);
+
+    return h;
+}
+
+
+ngx_int_t
+ngx_http_phrony_headers_identity(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_GZIP)
+
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    if (r->headers_in.accept_encoding == NULL) {
+        return NGX_OK;
+    }
+
+    h = ngx_palloc(r->pool, sizeof(ngx_table_elt_t));
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = *r->headers_in.accept_encoding;
+    ngx_http_phrony_single(h);
+    r->headers_in.accept_encoding = h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == sizeof("Accept-Encoding") - 1
+                && ngx_strncmp(h[i].lowcase_key, "accept-encoding",
+                               sizeof("accept-encoding") - 1)
+                   == 0)
+            {
+                ngx_str_set(&h[i].value, "identity");
+            }
+        }
+    }
+
+#endif
+
+    return NGX_OK;
+}

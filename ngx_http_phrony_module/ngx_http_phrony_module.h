@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_HTTP_PHRONY_MODULE_H_INCLUDED_
+#define _NGX_HTTP_PHRONY_MODULE_H_INCLUDED_
+
+
+/*
+ * What the files of the request side share.  Everything declared after the
+ * pragma stays inside the shared object: nginx loads modules RTLD_GLOBAL.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "core/phrony_answer.h"
+#include "core/phrony_body.h"
+#include "core/phrony_fields.h"
+#include "core/phrony_key.h"
+#include "core/phrony_policy.h"
+#include "core/phrony_reason.h"
+#include "core/phrony_route.h"
+#include "store/ngx_phrony_store.h"
+#include "store/ngx_phrony_store_memory.h"
+
+
+#pragma GCC visibility push(hidden)
+
+
+#define NGX_HTTP_PHRONY_VERSION  "0.1.0"
+
+
+typedef enum {
+    NGX_HTTP_PHRONY_FAILURE_LOCAL = 0,
+    NGX_HTTP_PHRONY_FAILURE_ALLOW,
+    NGX_HTTP_PHRONY_FAILURE_DENY
+} ngx_http_phrony_failure_t;
+
+
+typedef struct {
+    ngx_shm_zone_t              *shm_zone;
+    ngx_phrony_zone_t            zone;
+    ngx_phrony_store_memory_t    memory;
+    ngx_phrony_store_t          *store;
+
+    ngx_str_t                    policy_file;
+    phrony_policy_t             *policy;
+
+    ngx_int_t                    request_id;    /* index of $request_id */
+
+    /* where "phrony on" or "phrony_status" first stood */
+
+    ngx_str_t                    needed_by;
+    ngx_str_t                    needed_file;
+    ngx_uint_t                   needed_line;
+} ngx_http_phrony_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                   enable;
+    ngx_uint_t                   store_failure; /* ngx_http_phrony_failure_t */
+    ngx_msec_t                   reservation_ttl;
+    ngx_msec_t                   run_ttl;
+    ngx_array_t                 *terminal_status;   /* of phrony_str_t */
+    size_t                       max_body;
+    ngx_int_t                    bytes_per_token;
+    ngx_flag_t                   dry_run;
+    ngx_uint_t                   log_level;
+    ngx_flag_t                   headers;
+    ngx_str_t                    realm;
+    ngx_str_t                    challenge;     /* value of WWW-Authenticate */
+} ngx_http_phrony_loc_conf_t;
+
+
+extern ngx_module_t  ngx_http_phrony_module;
+
+
+#endif /* _NGX_HTTP_PHRONY_MODULE_H_INCLUDED_ */

@@ -1,0 +1,103 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_http_phrony_request.h"
+#include "ngx_http_phrony_settle.h"
+
+
+static void ngx_http_phrony_cleanup(void *data);
+
+
+ngx_http_phrony_ctx_t *
+ngx_http_phrony_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_phrony_module);
+
+    if (ctx || r != r->main || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_phrony_cleanup) {
+            ngx_http_set_ctx(r, cln->data, ngx_http_phrony_module);
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_phrony_ctx_t *
+ngx_http_phrony_create_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_phrony_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_phrony_ctx_t));
+
+    ctx->request = r;
+
+    cln->handler = ngx_http_phrony_cleanup;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_phrony_module);
+
+    return ctx;
+}
+
+
+ngx_uint_t
+ngx_http_phrony_reads_status(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx)
+{
+    return ctx->route.kind == PHRONY_ROUTE_RUN
+           && ctx->route.exact
+           && ctx->op.known
+           && r->method == NGX_HTTP_GET;
+}
+
+
+ngx_phrony_counters_t *
+ngx_http_phrony_counters(ngx_http_request_t *r)
+{
+    ngx_phrony_root_t            *root;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+
+    root = pmcf->zone.shpool->data;
+
+    return &root->counters;
+}
+
+
+static void
+ngx_http_phrony_cleanup(void *data)
+{
+    ngx_http_phrony_ctx_t  *ctx = data;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "phrony cleanup, unsettled: %ui",
+                   (ngx_uint_t) ctx->unsettled);
+
+    ngx_http_phrony_settle(ctx);
+}

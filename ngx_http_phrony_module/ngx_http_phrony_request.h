@@ -1,0 +1,81 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_HTTP_PHRONY_REQUEST_H_INCLUDED_
+#define _NGX_HTTP_PHRONY_REQUEST_H_INCLUDED_
+
+
+#include "ngx_http_phrony_module.h"
+
+
+typedef enum {
+    NGX_HTTP_PHRONY_UNDECIDED = 0,
+    NGX_HTTP_PHRONY_ADMITTED,       /* a start, counted or allowed */
+    NGX_HTTP_PHRONY_PASSED,         /* a request that starts nothing */
+    NGX_HTTP_PHRONY_REFUSED,
+    NGX_HTTP_PHRONY_DRY_RUN         /* would have been refused */
+} ngx_http_phrony_outcome_t;
+
+
+/*
+ * One client request, through all its internal redirects.
+ *
+ *     (none) -> authorized -> [body_read] -> decided -> [unsettled]
+ *         \          \            \             \
+ *          +----------+------------+-------------+--> refused
+ *
+ * It is the data of a pool cleanup, which is the last to settle what is held.
+ */
+
+typedef struct {
+    ngx_http_request_t          *request;
+    ngx_http_phrony_loc_conf_t  *conf;      /* of the location that decided */
+
+    phrony_route_t               route;
+
+    /* of the policy; NULL where they do not apply or are not known */
+
+    const phrony_key_t          *key;
+    const phrony_trigger_t      *trigger;
+
+    phrony_reason_t              reason;
+    ngx_http_phrony_outcome_t    outcome;
+
+    unsigned                     authorized:1;  /* steps 1 to 6 passed */
+    unsigned                     body_read:1;
+    unsigned                     decided:1;     /* step 8 was taken */
+    unsigned                     counted:1;     /* op.limits are true */
+    unsigned                     unsettled:1;   /* an admitted start */
+    unsigned                     scan:1;        /* the answer is being read */
+
+    phrony_body_error_t          body_error;
+    ngx_phrony_op_t              op;
+    phrony_answer_t              answer;
+} ngx_http_phrony_ctx_t;
+
+
+/*
+ * The context of the request, found again after an internal redirect has
+ * wiped it; NULL if there is none.
+ */
+
+ngx_http_phrony_ctx_t *ngx_http_phrony_get_ctx(ngx_http_request_t *r);
+
+/* The same, or a new one; NULL if there is no memory. */
+
+ngx_http_phrony_ctx_t *ngx_http_phrony_create_ctx(ngx_http_request_t *r);
+
+/* Returns 1 if the answer says whether a known run has ended, else 0. */
+
+ngx_uint_t ngx_http_phrony_reads_status(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+
+/* The counters of the zone. */
+
+ngx_phrony_counters_t *ngx_http_phrony_counters(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_PHRONY_REQUEST_H_INCLUDED_ */

@@ -1,0 +1,237 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_http_phrony_settle.h"
+
+
+typedef enum {
+    NGX_HTTP_PHRONY_UNREACHED = 0,  /* no byte went to an upstream */
+    NGX_HTTP_PHRONY_DECLINED,       /* the upstream said no */
+    NGX_HTTP_PHRONY_STARTED,        /* 2xx */
+    NGX_HTTP_PHRONY_UNKNOWN
+} ngx_http_phrony_exchange_t;
+
+
+static ngx_http_phrony_exchange_t ngx_http_phrony_judge(
+    ngx_http_request_t *r);
+static ngx_http_phrony_exchange_t ngx_http_phrony_judge_exchange(
+    ngx_http_upstream_state_t *state);
+static ngx_uint_t ngx_http_phrony_settle_run(ngx_http_phrony_ctx_t *ctx,
+    ngx_phrony_settlement_t *settlement);
+static void ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_exchange_t exchange);
+static ngx_uint_t ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx);
+
+
+void
+ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
+{
+    ngx_phrony_settlement_t       settlement;
+    ngx_http_phrony_exchange_t    exchange;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    if (!ctx->unsettled) {
+        return;
+    }
+
+    ctx->unsettled = 0;
+
+    exchange = ngx_http_phrony_judge(ctx->request);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "phrony settle, exchange: %d, leased: %ui",
+                   exchange, (ngx_uint_t) ctx->op.leased);
+
+    if (exchange == NGX_HTTP_PHRONY_UNKNOWN) {
+        ngx_http_phrony_settle_unknown(ctx, exchange);
+        return;
+    }
+
+    ngx_memzero(&settlement, sizeof(ngx_phrony_settlement_t));
+
+    settlement.event = PHRONY_LEASE_RELEASE;
+    settlement.leased = ctx->op.leased;
+    settlement.lease_id = ctx->op.lease_id;
+    settlement.trigger_id = ctx->trigger->id;
+    settlement.run_ttl = ctx->conf->run_ttl;
+
+    if (exchange == NGX_HTTP_PHRONY_STARTED
+        && !ngx_http_phrony_settle_run(ctx, &settlement)
+        && ctx->request->upstream_states)
+    {
+        ngx_http_phrony_settle_unknown(ctx, exchange);
+        return;
+    }
+
+    if (settlement.leased || settlement.has_run) {
+        pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_phrony_module);
+        pmcf->store->settle(pmcf->store, &settlement);
+    }
+}
+
+
+/*
+ * The last exchange with an upstream counts, unless an earlier one may have
+ * started a run of which nobody was told.
+ */
+
+static ngx_http_phrony_exchange_t
+ngx_http_phrony_judge(ngx_http_request_t *r)
+{
+    ngx_uint_t                   i, status, unknown;
+    ngx_http_upstream_state_t   *state;
+    ngx_http_phrony_exchange_t   exchange;
+
+    if (r->upstream_states == NULL) {
+
+        /* whoever answered is a module of this nginx */
+
+        status = r->headers_out.status;
+
+        return (status >= 200 && status < 300) ? NGX_HTTP_PHRONY_STARTED
+                                               : NGX_HTTP_PHRONY_UNREACHED;
+    }
+
+    exchange = NGX_HTTP_PHRONY_UNREACHED;
+    unknown = 0;
+
+    state = r->upstream_states->elts;
+
+    for (i = 0; i < r->upstream_states->nelts; i++) {
+
+        if (state[i].peer == NULL) {
+            continue;
+        }
+
+        exchange = ngx_http_phrony_judge_exchange(&state[i]);
+
+        if (exchange == NGX_HTTP_PHRONY_UNKNOWN) {
+            unknown = 1;
+        }
+    }
+
+    if (unknown && exchange != NGX_HTTP_PHRONY_STARTED) {
+        return NGX_HTTP_PHRONY_UNKNOWN;
+    }
+
+    return exchange;
+}
+
+
+static ngx_http_phrony_exchange_t
+ngx_http_phrony_judge_exchange(ngx_http_upstream_state_t *state)
+{
+    if (state->status >= 200 && state->status < 300) {
+        return NGX_HTTP_PHRONY_STARTED;
+    }
+
+    if (state->status != 0
+        && state->status != NGX_HTTP_BAD_GATEWAY
+        && state->status != NGX_HTTP_GATEWAY_TIME_OUT)
+    {
+        return NGX_HTTP_PHRONY_DECLINED;
+    }
+
+    return state->bytes_sent ? NGX_HTTP_PHRONY_UNKNOWN
+                             : NGX_HTTP_PHRONY_UNREACHED;
+}
+
+
+/* Returns 0 if the answer does not say which run was started. */
+
+static ngx_uint_t
+ngx_http_phrony_settle_run(ngx_http_phrony_ctx_t *ctx,
+    ngx_phrony_settlement_t *settlement)
+{
+    if (!ctx->scan || !phrony_answer_done(&ctx->answer)
+        || !ctx->answer.has_run)
+    {
+        return 0;
+    }
+
+    settlement->has_run = 1;
+    settlement->run_id = ctx->answer.run_id;
+    settlement->event = ngx_http_phrony_terminal(ctx) ? PHRONY_LEASE_END
+                                                      : PHRONY_LEASE_BIND;
+    return 1;
+}
+
+
+/* The reservation stands until its time has run out. */
+
+static void
+ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_exchange_t exchange)
+{
+    ngx_http_request_t     *r;
+    ngx_phrony_counters_t  *counters;
+
+    r = ctx->request;
+    counters = ngx_http_phrony_counters(r);
+
+    (void) ngx_atomic_fetch_add(&counters->unknown, 1);
+
+    if (exchange == NGX_HTTP_PHRONY_STARTED) {
+        (void) ngx_atomic_fetch_add(&counters->unbound, 1);
+
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "upstream accepted a start without a usable \"runId\", "
+                      "its slot is kept for %M ms",
+                      ctx->conf->reservation_ttl);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "outcome of a start is unknown, its slot is kept for %M ms",
+                  ctx->conf->reservation_ttl);
+}
+
+
+void
+ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx)
+{
+    phrony_answer_t              *answer;
+    ngx_phrony_settlement_t       settlement;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    answer = &ctx->answer;
+
+    if (!phrony_answer_done(answer) || answer->status_len == 0) {
+        return;
+    }
+
+    if (answer->run_seen
+        && (!answer->has_run
+            || !phrony_uuid_eq(&answer->run_id, &ctx->route.run_id)))
+    {
+        return;
+    }
+
+    ngx_memzero(&settlement, sizeof(ngx_phrony_settlement_t));
+
+    settlement.event = ngx_http_phrony_terminal(ctx) ? PHRONY_LEASE_END
+                                                     : PHRONY_LEASE_SEEN;
+    settlement.has_run = 1;
+    settlement.run_id = ctx->route.run_id;
+    settlement.run_ttl = ctx->conf->run_ttl;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "phrony observe, event: %d", settlement.event);
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_phrony_module);
+    pmcf->store->settle(pmcf->store, &settlement);
+}
+
+
+static ngx_uint_t
+ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx)
+{
+    return phrony_answer_status_in(&ctx->answer,
+                                   ctx->conf->terminal_status->elts,
+                                   ctx->conf->terminal_status->nelts);
+}

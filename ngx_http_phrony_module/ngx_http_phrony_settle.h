@@ -1,0 +1,28 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_HTTP_PHRONY_SETTLE_H_INCLUDED_
+#define _NGX_HTTP_PHRONY_SETTLE_H_INCLUDED_
+
+
+#include "ngx_http_phrony_request.h"
+
+
+/*
+ * Judges what became of an admitted start and tells the store; does nothing
+ * for other requests, and nothing the second time.  Called when the answer's
+ * last byte has passed, or else when the request is destroyed.
+ */
+
+void ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx);
+
+
+/* Tells the store what the answer to a run's status said, once it is whole. */
+
+void ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_PHRONY_SETTLE_H_INCLUDED_ */

@@ -1,0 +1,19 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_HTTP_PHRONY_STATUS_H_INCLUDED_
+#define _NGX_HTTP_PHRONY_STATUS_H_INCLUDED_
+
+
+#include "ngx_http_phrony_request.h"
+
+
+/* The content handler of "phrony_status": figures as JSON, GET and HEAD. */
+
+ngx_int_t ngx_http_phrony_status_handler(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_PHRONY_STATUS_H_INCLUDED_ */

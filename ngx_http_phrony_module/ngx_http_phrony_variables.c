@@ -1,0 +1,373 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_http_phrony_variables.h"
+
+
+typedef enum {
+    NGX_HTTP_PHRONY_ID_AGENT = 0,
+    NGX_HTTP_PHRONY_ID_RUN,
+    NGX_HTTP_PHRONY_ID_WORKSPACE,
+    NGX_HTTP_PHRONY_ID_TRIGGER,
+    NGX_HTTP_PHRONY_ID_KEY
+} ngx_http_phrony_id_t;
+
+
+static ngx_int_t ngx_http_phrony_variable_route(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_id(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static const phrony_uuid_t *ngx_http_phrony_id(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_id_t id);
+static const phrony_uuid_t *ngx_http_phrony_run_id(
+    ngx_http_phrony_ctx_t *ctx);
+static const phrony_uuid_t *ngx_http_phrony_workspace_id(
+    ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_variable_outcome(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_reason(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_duplicate(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_remaining(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_store(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_set(ngx_http_variable_value_t *v,
+    const u_char *text, size_t len);
+
+
+static ngx_http_variable_t  ngx_http_phrony_variables[] = {
+
+    { ngx_string("phrony_route"), NULL, ngx_http_phrony_variable_route,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_agent_id"), NULL, ngx_http_phrony_variable_id,
+      NGX_HTTP_PHRONY_ID_AGENT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_run_id"), NULL, ngx_http_phrony_variable_id,
+      NGX_HTTP_PHRONY_ID_RUN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_workspace_id"), NULL, ngx_http_phrony_variable_id,
+      NGX_HTTP_PHRONY_ID_WORKSPACE, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_trigger_id"), NULL, ngx_http_phrony_variable_id,
+      NGX_HTTP_PHRONY_ID_TRIGGER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_key_id"), NULL, ngx_http_phrony_variable_id,
+      NGX_HTTP_PHRONY_ID_KEY, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_outcome"), NULL, ngx_http_phrony_variable_outcome,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_reason"), NULL, ngx_http_phrony_variable_reason,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_duplicate"), NULL,
+      ngx_http_phrony_variable_duplicate, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_rpm_remaining"), NULL,
+      ngx_http_phrony_variable_remaining, PHRONY_LIMIT_RPM,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_rpd_remaining"), NULL,
+      ngx_http_phrony_variable_remaining, PHRONY_LIMIT_RPD,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_runs_remaining"), NULL,
+      ngx_http_phrony_variable_remaining, PHRONY_LIMIT_RUNS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_store"), NULL, ngx_http_phrony_variable_store,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_store_time"), NULL,
+      ngx_http_phrony_variable_store_time, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+static ngx_str_t  ngx_http_phrony_outcomes[] = {
+    ngx_null_string,
+    ngx_string("admitted"),
+    ngx_string("passed"),
+    ngx_string("refused"),
+    ngx_string("dry_run")
+};
+
+
+ngx_int_t
+ngx_http_phrony_variables_add(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_phrony_variables; v->name.len; v++) {
+
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_route(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    const phrony_str_t     *name;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    if (ctx == NULL) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    name = phrony_route_name(ctx->route.kind);
+
+    return ngx_http_phrony_variable_set(v, name->data, name->len);
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_id(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                 *p;
+    const phrony_uuid_t    *uuid;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    uuid = ctx ? ngx_http_phrony_id(r, ctx, (ngx_http_phrony_id_t) data)
+               : NULL;
+
+    if (uuid == NULL) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    p = ngx_pnalloc(r->pool, PHRONY_UUID_TEXT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) phrony_uuid_format(p, uuid);
+
+    return ngx_http_phrony_variable_set(v, p, PHRONY_UUID_TEXT_LEN);
+}
+
+
+static const phrony_uuid_t *
+ngx_http_phrony_id(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_id_t id)
+{
+    switch (id) {
+
+    case NGX_HTTP_PHRONY_ID_AGENT:
+
+        if (ctx->route.has_agent) {
+            return &ctx->route.agent_id;
+        }
+
+        return ctx->trigger ? &ctx->trigger->agent_id : NULL;
+
+    case NGX_HTTP_PHRONY_ID_RUN:
+        return ngx_http_phrony_run_id(ctx);
+
+    case NGX_HTTP_PHRONY_ID_WORKSPACE:
+        return ngx_http_phrony_workspace_id(r, ctx);
+
+    case NGX_HTTP_PHRONY_ID_TRIGGER:
+        return ctx->trigger ? &ctx->trigger->id : NULL;
+
+    case NGX_HTTP_PHRONY_ID_KEY:
+        break;
+    }
+
+    return ctx->key ? &ctx->key->id : NULL;
+}
+
+
+/* The path's or, once the answer to a start was read, the new run's. */
+
+static const phrony_uuid_t *
+ngx_http_phrony_run_id(ngx_http_phrony_ctx_t *ctx)
+{
+    if (ctx->route.has_run) {
+        return &ctx->route.run_id;
+    }
+
+    if (ctx->route.kind == PHRONY_ROUTE_START
+        && phrony_answer_done(&ctx->answer) && ctx->answer.has_run)
+    {
+        return &ctx->answer.run_id;
+    }
+
+    return NULL;
+}
+
+
+static const phrony_uuid_t *
+ngx_http_phrony_workspace_id(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx)
+{
+    const phrony_workspace_t     *workspace;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    if (ctx->key == NULL) {
+        return NULL;
+    }
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+
+    workspace = phrony_policy_workspace(pmcf->policy, ctx->key->workspace);
+
+    return &workspace->id;
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_outcome(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t              *outcome;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    if (ctx == NULL) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    outcome = &ngx_http_phrony_outcomes[ctx->outcome];
+
+    return ngx_http_phrony_variable_set(v, outcome->data, outcome->len);
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_reason(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    const phrony_str_t     *code;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    if (ctx == NULL || ctx->reason == PHRONY_REASON_NONE) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    code = &phrony_reason_info(ctx->reason)->code;
+
+    return ngx_http_phrony_variable_set(v, code->data, code->len);
+}
+
+
+/* No delivery is told from another yet, so none is a duplicate. */
+
+static ngx_int_t
+ngx_http_phrony_variable_duplicate(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    return ngx_http_phrony_variable_set(v, NULL, 0);
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_remaining(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                 *p;
+    phrony_limit_t         *limit;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    if (ctx == NULL || !ctx->counted || !ctx->op.limits[data].set) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    limit = &ctx->op.limits[data];
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_variable_set(v, p,
+                             ngx_sprintf(p, "%L", limit->remaining) - p);
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_store(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    *label;
+    ngx_http_phrony_ctx_t        *ctx;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    if (ctx == NULL || !ctx->counted) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+    label = &pmcf->store->label;
+
+    return ngx_http_phrony_variable_set(v, label->data, label->len);
+}
+
+
+/* Seconds that the request waited for the store: memory answers at once. */
+
+static ngx_int_t
+ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_get_ctx(r->main);
+
+    if (ctx == NULL || !ctx->counted) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    return ngx_http_phrony_variable_set(v, (u_char *) "0.000",
+                                        sizeof("0.000") - 1);
+}
+
+
+/* An empty value is "not found", which logs as "-". */
+
+static ngx_int_t
+ngx_http_phrony_variable_set(ngx_http_variable_value_t *v,
+    const u_char *text, size_t len)
+{
+    if (len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = (unsigned) len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = (u_char *) text;
+
+    return NGX_OK;
+}

@@ -1,0 +1,132 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_PHRONY_STORE_H_INCLUDED_
+#define _NGX_PHRONY_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../core/phrony_lease.h"
+#include "../core/phrony_limit.h"
+#include "../core/phrony_uuid.h"
+
+
+PHRONY_HIDDEN_BEGIN
+
+
+/*
+ * Where counts and leases are kept.  The request side asks through this
+ * interface and cannot tell which store answers, but for its label.
+ */
+
+typedef struct ngx_phrony_store_s  ngx_phrony_store_t;
+typedef struct ngx_phrony_op_s     ngx_phrony_op_t;
+
+typedef void (*ngx_phrony_op_handler_pt)(ngx_phrony_op_t *op);
+
+
+/*
+ * A question and its answer.  The caller owns it and keeps it in place until
+ * the store has answered or cancel() has returned; a store that waits keeps
+ * what is in flight in memory of its own.
+ */
+
+struct ngx_phrony_op_s {
+
+    /* the question */
+
+    phrony_uuid_t              trigger_id;      /* admit */
+    phrony_uuid_t              run_id;          /* locate */
+    ngx_msec_t                 reservation_ttl;
+    unsigned                   read:1;          /* count a read, not a start */
+
+    /* the answer; "set" and "quota" of the limits are the caller's */
+
+    unsigned                   granted:1;       /* admit */
+    unsigned                   leased:1;        /* admit: lease_id is valid */
+    unsigned                   known:1;         /* locate: trigger_id is */
+    phrony_uuid_t              lease_id;
+    phrony_limit_t             limits[PHRONY_LIMIT_MAX];
+
+    /* called once and later if, and only if, NGX_AGAIN was returned */
+
+    ngx_phrony_op_handler_pt   handler;
+    void                      *data;
+};
+
+
+/* What became of a start, or was seen of a run. */
+
+typedef struct {
+    phrony_lease_event_t       event;
+    unsigned                   leased:1;        /* lease_id is valid */
+    unsigned                   has_run:1;       /* run_id is valid */
+    phrony_uuid_t              lease_id;
+    phrony_uuid_t              run_id;
+    phrony_uuid_t              trigger_id;
+    ngx_msec_t                 run_ttl;
+} ngx_phrony_settlement_t;
+
+
+/* Figures for people. */
+
+typedef struct {
+    ngx_uint_t                 triggers;
+    ngx_uint_t                 leases;          /* reserved and bound */
+    ngx_uint_t                 ended;           /* runs known, without slot */
+    ngx_uint_t                 evicted;         /* idle ones, to make room */
+    ngx_uint_t                 exhausted;       /* no room even so */
+    ngx_uint_t                 repaired;        /* after a worker was killed */
+    size_t                     size;            /* bytes */
+    size_t                     free;            /* bytes in whole pages */
+} ngx_phrony_snapshot_t;
+
+
+struct ngx_phrony_store_s {
+    ngx_str_t                  label;           /* "memory" */
+
+    /*
+     * Decides on a start or a read: all of the limits that are set, or
+     * nothing is counted.  A granted start holds a lease.
+     *     NGX_OK        the answer is in op; op->handler is not called
+     *     NGX_AGAIN     op->handler is called once, later
+     *     NGX_DECLINED  the store is not available; nothing was counted
+     */
+
+    ngx_int_t                (*admit)(ngx_phrony_store_t *store,
+                                      ngx_phrony_op_t *op);
+
+    /* Asks which trigger op->run_id belongs to; returns as admit does. */
+
+    ngx_int_t                (*locate)(ngx_phrony_store_t *store,
+                                       ngx_phrony_op_t *op);
+
+    /* After it op->handler is not called; what was granted is given back. */
+
+    void                     (*cancel)(ngx_phrony_store_t *store,
+                                       ngx_phrony_op_t *op);
+
+    /*
+     * Tells the store; there is no answer.  A BIND or END with has_run binds
+     * the lease to the run, or, without a lease, makes the run known; a
+     * RELEASE gives the lease back; SEEN and END of a run that is not known
+     * change nothing.  The settlement is copied.
+     */
+
+    void                     (*settle)(ngx_phrony_store_t *store,
+                                       ngx_phrony_settlement_t *settlement);
+
+    void                     (*snapshot)(ngx_phrony_store_t *store,
+                                         ngx_phrony_snapshot_t *snapshot);
+};
+
+
+PHRONY_HIDDEN_END
+
+
+#endif /* _NGX_PHRONY_STORE_H_INCLUDED_ */

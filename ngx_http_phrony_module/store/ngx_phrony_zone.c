@@ -1,0 +1,768 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_phrony_zone.h"
+
+
+#define NGX_PHRONY_ZONE_EVICT  64   /* at most, to make room for one */
+
+
+static ngx_int_t ngx_phrony_zone_create(ngx_slab_pool_t *shpool);
+static void *ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n);
+static uint64_t ngx_phrony_zone_clock(void);
+static void *ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size);
+static void ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p);
+static void ngx_phrony_zone_evict_runs(ngx_phrony_zone_t *zone);
+static void ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone);
+static ngx_uint_t ngx_phrony_zone_trigger_idle(ngx_phrony_trigger_t *trigger,
+    uint64_t now);
+static void ngx_phrony_zone_trigger_free(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *trigger);
+static ngx_phrony_trigger_t **ngx_phrony_zone_trigger_chain(
+    ngx_phrony_root_t *root, phrony_uuid_t *id);
+static ngx_phrony_run_t **ngx_phrony_zone_run_chain(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+static void ngx_phrony_zone_run_link(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
+static void ngx_phrony_zone_run_unlink(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
+static void ngx_phrony_zone_run_index(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
+static void ngx_phrony_zone_run_unindex(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
+static void ngx_phrony_zone_lease_id(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+static ngx_phrony_root_t *ngx_phrony_zone_repair(ngx_phrony_zone_t *zone);
+static void ngx_phrony_zone_repair_triggers(ngx_phrony_root_t *root);
+static void ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root);
+
+
+ngx_int_t
+ngx_phrony_zone_init(ngx_phrony_zone_t *zone)
+{
+    if (ngx_phrony_zone_create(zone->shpool) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_phrony_zone_attach(zone);
+}
+
+
+ngx_int_t
+ngx_phrony_zone_attach(ngx_phrony_zone_t *zone)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    if (root == NULL
+        || root->magic != NGX_PHRONY_ZONE_MAGIC
+        || root->version != NGX_PHRONY_ZONE_VERSION)
+    {
+        return NGX_ERROR;
+    }
+
+    zone->repaired = NGX_PHRONY_ZONE_CALM;
+
+    if (zone->clock == NULL) {
+        zone->clock = ngx_phrony_zone_clock;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_phrony_zone_create(ngx_slab_pool_t *shpool)
+{
+    size_t              size, ntriggers, nruns;
+    ngx_phrony_root_t  *root;
+
+    root = ngx_slab_calloc_locked(shpool, sizeof(ngx_phrony_root_t));
+    if (root == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = shpool->end - shpool->start;
+
+    /* chains of about one if the zone is full of one kind; 4 % of it */
+
+    for (ntriggers = 16; ntriggers < size / 2048; ntriggers *= 2) {
+        /* void */
+    }
+
+    for (nruns = 64; nruns < size / 256; nruns *= 2) { /* void */ }
+
+    root->triggers = ngx_phrony_zone_table(shpool, ntriggers);
+    root->runs = ngx_phrony_zone_table(shpool, nruns);
+
+    if (root->triggers == NULL || root->runs == NULL) {
+        return NGX_ERROR;
+    }
+
+    root->trigger_mask = ntriggers - 1;
+    root->run_mask = nruns - 1;
+
+    root->seed = ((uint64_t) ngx_random() << 32) ^ (uint64_t) ngx_random();
+    root->lease_seed = ((uint64_t) ngx_random() << 32)
+                       ^ (uint64_t) ngx_random() ^ (uint64_t) ngx_time() << 20;
+
+    ngx_queue_init(&root->recent);
+    ngx_queue_init(&root->leases);
+    ngx_queue_init(&root->ended);
+
+    ngx_rbt_black(&root->sentinel);
+
+    root->version = NGX_PHRONY_ZONE_VERSION;
+    root->magic = NGX_PHRONY_ZONE_MAGIC;
+
+    shpool->log_nomem = 0;
+    shpool->data = root;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n)
+{
+    return ngx_slab_calloc_locked(shpool, n * sizeof(void *));
+}
+
+
+/* Not ngx_current_msec: a busy worker's may be as old as its last turn. */
+
+static uint64_t
+ngx_phrony_zone_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+}
+
+
+ngx_phrony_root_t *
+ngx_phrony_zone_lock(ngx_phrony_zone_t *zone)
+{
+    ngx_phrony_root_t  *root;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    root = zone->shpool->data;
+
+    if (root->busy != NGX_PHRONY_ZONE_CALM) {
+        root = ngx_phrony_zone_repair(zone);
+    }
+
+    root->busy = NGX_PHRONY_ZONE_INDEX;
+    ngx_memory_barrier();
+
+    zone->now = zone->clock();
+
+    return root;
+}
+
+
+void
+ngx_phrony_zone_unlock(ngx_phrony_zone_t *zone)
+{
+    ngx_phrony_root_t       *root;
+    ngx_phrony_zone_busy_t   repaired;
+
+    root = zone->shpool->data;
+
+    ngx_memory_barrier();
+    root->busy = NGX_PHRONY_ZONE_CALM;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    repaired = zone->repaired;
+
+    if (repaired == NGX_PHRONY_ZONE_CALM) {
+        return;
+    }
+
+    zone->repaired = NGX_PHRONY_ZONE_CALM;
+
+    if (repaired == NGX_PHRONY_ZONE_SLAB) {
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                      "phrony zone was left by a killed process while it "
+                      "allocated memory, all counts and leases are lost");
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "phrony zone was left by a killed process while it was "
+                  "being changed, its indices were made anew");
+}
+
+
+ngx_phrony_trigger_t *
+ngx_phrony_zone_trigger(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    trigger = *ngx_phrony_zone_trigger_chain(root, id);
+
+    while (trigger && !phrony_uuid_eq(&trigger->id, id)) {
+        trigger = trigger->next;
+    }
+
+    return trigger;
+}
+
+
+ngx_phrony_trigger_t *
+ngx_phrony_zone_trigger_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
+{
+    ngx_phrony_root_t      *root;
+    ngx_phrony_trigger_t   *trigger, **chain;
+
+    trigger = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_trigger_t));
+
+    if (trigger == NULL) {
+        ngx_phrony_zone_evict_runs(zone);
+        ngx_phrony_zone_evict_triggers(zone);
+
+        trigger = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_trigger_t));
+        if (trigger == NULL) {
+            return NULL;
+        }
+    }
+
+    root = zone->shpool->data;
+
+    ngx_memzero(trigger, sizeof(ngx_phrony_trigger_t));
+
+    trigger->id = *id;
+
+    ngx_rbtree_init(&trigger->leases, &root->sentinel,
+                    ngx_rbtree_insert_timer_value);
+
+    chain = ngx_phrony_zone_trigger_chain(root, id);
+    trigger->next = *chain;
+
+    ngx_memory_barrier();
+    *chain = trigger;
+
+    ngx_queue_insert_head(&root->recent, &trigger->queue);
+    root->ntriggers++;
+
+    return trigger;
+}
+
+
+void
+ngx_phrony_zone_trigger_touch(ngx_phrony_root_t *root,
+    ngx_phrony_trigger_t *trigger)
+{
+    if (ngx_queue_head(&root->recent) == &trigger->queue) {
+        return;
+    }
+
+    ngx_queue_remove(&trigger->queue);
+    ngx_queue_insert_head(&root->recent, &trigger->queue);
+}
+
+
+ngx_phrony_run_t *
+ngx_phrony_zone_run(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    ngx_phrony_run_t  *run;
+
+    run = *ngx_phrony_zone_run_chain(root, id);
+
+    while (run && !phrony_uuid_eq(&run->id, id)) {
+        run = run->next;
+    }
+
+    return run;
+}
+
+
+ngx_phrony_run_t *
+ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
+    phrony_uuid_t *trigger_id, ngx_phrony_trigger_t *trigger,
+    uint64_t expires)
+{
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t));
+
+    if (run == NULL) {
+        ngx_phrony_zone_evict_runs(zone);
+
+        run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t));
+        if (run == NULL) {
+            return NULL;
+        }
+    }
+
+    root = zone->shpool->data;
+
+    if (id) {
+        run->id = *id;
+
+    } else {
+        ngx_phrony_zone_lease_id(root, &run->id);
+    }
+
+    run->trigger_id = *trigger_id;
+    run->trigger = trigger;
+    run->expires = expires;
+
+    if (trigger == NULL) {
+        run->state = PHRONY_LEASE_ENDED;
+
+    } else {
+        run->state = id ? PHRONY_LEASE_BOUND : PHRONY_LEASE_RESERVED;
+    }
+
+    ngx_phrony_zone_run_link(root, run);
+    ngx_phrony_zone_run_index(root, run);
+
+    return run;
+}
+
+
+void
+ngx_phrony_zone_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    ngx_phrony_zone_run_unlink(root, run);
+    ngx_phrony_zone_run_unindex(root, run);
+
+    ngx_phrony_zone_free(zone, run);
+}
+
+
+void
+ngx_phrony_zone_run_rename(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    phrony_uuid_t *id)
+{
+    root->moving = run;
+    ngx_memory_barrier();
+
+    ngx_phrony_zone_run_unlink(root, run);
+
+    run->id = *id;
+    run->state = phrony_lease_next(run->state, PHRONY_LEASE_BIND);
+
+    ngx_phrony_zone_run_link(root, run);
+}
+
+
+void
+ngx_phrony_zone_run_end(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_phrony_zone_run_unindex(root, run);
+
+    run->state = phrony_lease_next(run->state, PHRONY_LEASE_END);
+    run->trigger = NULL;
+
+    ngx_phrony_zone_run_index(root, run);
+}
+
+
+void
+ngx_phrony_zone_run_touch(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    uint64_t expires)
+{
+    ngx_phrony_zone_run_unindex(root, run);
+
+    run->expires = expires;
+
+    ngx_phrony_zone_run_index(root, run);
+}
+
+
+ngx_phrony_run_t *
+ngx_phrony_zone_first_lease(ngx_phrony_trigger_t *trigger)
+{
+    ngx_rbtree_t  *tree;
+
+    tree = &trigger->leases;
+
+    if (tree->root == tree->sentinel) {
+        return NULL;
+    }
+
+    return ngx_rbtree_data(ngx_rbtree_min(tree->root, tree->sentinel),
+                           ngx_phrony_run_t, node);
+}
+
+
+void
+ngx_phrony_zone_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n)
+{
+    ngx_uint_t          i;
+    ngx_queue_t        *queues[2], *q;
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    queues[0] = &root->leases;
+    queues[1] = &root->ended;
+
+    for (i = 0; n; n--, i ^= 1) {
+
+        if (ngx_queue_empty(queues[i])) {
+            continue;
+        }
+
+        q = ngx_queue_last(queues[i]);
+        run = ngx_queue_data(q, ngx_phrony_run_t, queue);
+
+        if (run->expires <= zone->now) {
+            ngx_phrony_zone_run_free(zone, run);
+        }
+    }
+}
+
+
+static void *
+ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size)
+{
+    void               *p;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    root->busy = NGX_PHRONY_ZONE_SLAB;
+    ngx_memory_barrier();
+
+    p = ngx_slab_alloc_locked(zone->shpool, size);
+
+    ngx_memory_barrier();
+    root->busy = NGX_PHRONY_ZONE_INDEX;
+
+    return p;
+}
+
+
+static void
+ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    root->busy = NGX_PHRONY_ZONE_SLAB;
+    ngx_memory_barrier();
+
+    ngx_slab_free_locked(zone->shpool, p);
+
+    ngx_memory_barrier();
+    root->busy = NGX_PHRONY_ZONE_INDEX;
+}
+
+
+static void
+ngx_phrony_zone_evict_runs(ngx_phrony_zone_t *zone)
+{
+    ngx_uint_t          n;
+    ngx_queue_t        *q;
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    ngx_phrony_zone_sweep(zone, NGX_PHRONY_ZONE_EVICT);
+
+    for (n = 0; n < NGX_PHRONY_ZONE_EVICT; n++) {
+
+        if (ngx_queue_empty(&root->ended)) {
+            return;
+        }
+
+        q = ngx_queue_last(&root->ended);
+        run = ngx_queue_data(q, ngx_phrony_run_t, queue);
+
+        ngx_phrony_zone_run_free(zone, run);
+        root->evicted++;
+    }
+}
+
+
+static void
+ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone)
+{
+    ngx_uint_t             n;
+    ngx_queue_t           *q;
+    ngx_phrony_root_t     *root;
+    ngx_phrony_trigger_t  *trigger;
+
+    root = zone->shpool->data;
+
+    for (n = 0; n < NGX_PHRONY_ZONE_EVICT; n++) {
+
+        if (ngx_queue_empty(&root->recent)) {
+            return;
+        }
+
+        q = ngx_queue_last(&root->recent);
+        trigger = ngx_queue_data(q, ngx_phrony_trigger_t, queue);
+
+        if (!ngx_phrony_zone_trigger_idle(trigger, zone->now)) {
+
+            /* look at another one the next time */
+
+            ngx_phrony_zone_trigger_touch(root, trigger);
+            continue;
+        }
+
+        ngx_phrony_zone_trigger_free(zone, trigger);
+        root->evicted++;
+    }
+}
+
+
+static ngx_uint_t
+ngx_phrony_zone_trigger_idle(ngx_phrony_trigger_t *trigger, uint64_t now)
+{
+    if (trigger->nleases) {
+        return 0;
+    }
+
+    phrony_window_advance(&trigger->rpm.window, &phrony_window_minute, now);
+    phrony_window_advance(&trigger->reads.window, &phrony_window_minute, now);
+    phrony_window_advance(&trigger->rpd.window, &phrony_window_day, now);
+
+    return trigger->rpm.window.sum == 0
+           && trigger->reads.window.sum == 0
+           && trigger->rpd.window.sum == 0;
+}
+
+
+static void
+ngx_phrony_zone_trigger_free(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *trigger)
+{
+    ngx_phrony_root_t      *root;
+    ngx_phrony_trigger_t  **link;
+
+    root = zone->shpool->data;
+
+    link = ngx_phrony_zone_trigger_chain(root, &trigger->id);
+
+    while (*link != trigger) {
+        link = &(*link)->next;
+    }
+
+    *link = trigger->next;
+    ngx_memory_barrier();
+
+    ngx_queue_remove(&trigger->queue);
+    root->ntriggers--;
+
+    ngx_phrony_zone_free(zone, trigger);
+}
+
+
+static ngx_phrony_trigger_t **
+ngx_phrony_zone_trigger_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    return &root->triggers[phrony_uuid_hash(id, root->seed)
+                           & root->trigger_mask];
+}
+
+
+static ngx_phrony_run_t **
+ngx_phrony_zone_run_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    return &root->runs[phrony_uuid_hash(id, root->seed) & root->run_mask];
+}
+
+
+static void
+ngx_phrony_zone_run_link(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_phrony_run_t  **chain;
+
+    root->moving = run;
+    ngx_memory_barrier();
+
+    chain = ngx_phrony_zone_run_chain(root, &run->id);
+    run->next = *chain;
+
+    ngx_memory_barrier();
+    *chain = run;
+
+    ngx_memory_barrier();
+    root->moving = NULL;
+}
+
+
+static void
+ngx_phrony_zone_run_unlink(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_phrony_run_t  **link;
+
+    link = ngx_phrony_zone_run_chain(root, &run->id);
+
+    while (*link != run) {
+        link = &(*link)->next;
+    }
+
+    *link = run->next;
+    ngx_memory_barrier();
+}
+
+
+static void
+ngx_phrony_zone_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    if (run->trigger == NULL) {
+        ngx_queue_insert_head(&root->ended, &run->queue);
+        root->nended++;
+        return;
+    }
+
+    run->node.key = (ngx_rbtree_key_t) run->expires;
+    ngx_rbtree_insert(&run->trigger->leases, &run->node);
+    run->trigger->nleases++;
+
+    ngx_queue_insert_head(&root->leases, &run->queue);
+    root->nleases++;
+}
+
+
+static void
+ngx_phrony_zone_run_unindex(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_queue_remove(&run->queue);
+
+    if (run->trigger == NULL) {
+        root->nended--;
+        return;
+    }
+
+    ngx_rbtree_delete(&run->trigger->leases, &run->node);
+    run->trigger->nleases--;
+
+    root->nleases--;
+}
+
+
+/* A lease's id only has to differ from other leases' and from runs' ids. */
+
+static void
+ngx_phrony_zone_lease_id(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    root->last_lease++;
+
+    ngx_memcpy(id->bytes, &root->lease_seed, sizeof(uint64_t));
+    ngx_memcpy(id->bytes + sizeof(uint64_t), &root->last_lease,
+               sizeof(uint64_t));
+}
+
+
+static ngx_phrony_root_t *
+ngx_phrony_zone_repair(ngx_phrony_zone_t *zone)
+{
+    ngx_uint_t          repaired;
+    ngx_slab_pool_t    *shpool;
+    ngx_phrony_root_t  *root;
+
+    shpool = zone->shpool;
+    root = shpool->data;
+    repaired = root->repaired + 1;
+
+    zone->repaired = root->busy;
+
+    if (root->busy == NGX_PHRONY_ZONE_SLAB) {
+        ngx_slab_init(shpool);
+        (void) ngx_phrony_zone_create(shpool);
+
+    } else {
+        ngx_phrony_zone_repair_triggers(root);
+        ngx_phrony_zone_repair_runs(root);
+    }
+
+    root = shpool->data;
+    root->repaired = repaired;
+
+    return root;
+}
+
+
+static void
+ngx_phrony_zone_repair_triggers(ngx_phrony_root_t *root)
+{
+    ngx_uint_t             i;
+    ngx_phrony_trigger_t  *trigger;
+
+    ngx_queue_init(&root->recent);
+    root->ntriggers = 0;
+
+    ngx_memzero(&root->sentinel, sizeof(ngx_rbtree_node_t));
+    ngx_rbt_black(&root->sentinel);
+
+    for (i = 0; i <= root->trigger_mask; i++) {
+
+        for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
+
+            ngx_rbtree_init(&trigger->leases, &root->sentinel,
+                            ngx_rbtree_insert_timer_value);
+            trigger->nleases = 0;
+
+            phrony_window_repair(&trigger->rpm.window, &phrony_window_minute);
+            phrony_window_repair(&trigger->reads.window,
+                                 &phrony_window_minute);
+            phrony_window_repair(&trigger->rpd.window, &phrony_window_day);
+
+            ngx_queue_insert_head(&root->recent, &trigger->queue);
+            root->ntriggers++;
+        }
+    }
+}
+
+
+static void
+ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root)
+{
+    ngx_uint_t         i;
+    ngx_phrony_run_t  *run;
+
+    run = root->moving;
+
+    if (run && ngx_phrony_zone_run(root, &run->id) != run) {
+        ngx_phrony_zone_run_link(root, run);
+    }
+
+    root->moving = NULL;
+
+    ngx_queue_init(&root->leases);
+    ngx_queue_init(&root->ended);
+    root->nleases = 0;
+    root->nended = 0;
+
+    for (i = 0; i <= root->run_mask; i++) {
+
+        for (run = root->runs[i]; run; run = run->next) {
+
+            run->trigger = NULL;
+
+            if (phrony_lease_holds_slot(run->state)) {
+                run->trigger = ngx_phrony_zone_trigger(root,
+                                                       &run->trigger_id);
+            }
+
+            if (run->trigger == NULL) {
+                run->state = PHRONY_LEASE_ENDED;
+            }
+
+            ngx_phrony_zone_run_index(root, run);
+        }
+    }
+}

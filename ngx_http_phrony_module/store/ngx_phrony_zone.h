@@ -1,0 +1,247 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_PHRONY_ZONE_H_INCLUDED_
+#define _NGX_PHRONY_ZONE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../core/phrony_lease.h"
+#include "../core/phrony_reason.h"
+#include "../core/phrony_uuid.h"
+#include "../core/phrony_window.h"
+
+
+#define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
+#define NGX_PHRONY_ZONE_VERSION   1
+
+#define NGX_PHRONY_ZONE_MIN_SIZE  (128 * 1024)
+
+
+PHRONY_HIDDEN_BEGIN
+
+
+/*
+ * The shared memory: what every worker knows of triggers and runs.
+ *
+ *     root --> triggers: hash table --> trigger --> trigger ...
+ *          |                              |
+ *          |                            leases: tree by time of expiry
+ *          |                              |
+ *          +-> runs: hash table ------> run (reserved, bound or ended)
+ *          |                              |
+ *          +-> leases, ended, recent: queues, the least recently used last
+ *
+ * The hash chains are the truth: they are changed by one store of a pointer,
+ * so that they are whole at any moment.  Trees, queues, sums and numbers of
+ * leases only index what the chains hold.  If a worker is killed while it
+ * holds the lock, the next one to take it finds "busy" set, and makes the
+ * indices anew; see ngx_phrony_zone_lock().
+ *
+ * Nothing here points into a pool, a library or another process's memory,
+ * but for the tree's insertion function, which is nginx's own.
+ */
+
+typedef struct ngx_phrony_trigger_s  ngx_phrony_trigger_t;
+typedef struct ngx_phrony_run_s      ngx_phrony_run_t;
+
+
+/* 1 KiB in the zone. */
+
+struct ngx_phrony_trigger_s {
+    ngx_phrony_trigger_t     *next;         /* in the hash chain */
+    ngx_queue_t               queue;        /* in root->recent */
+    phrony_uuid_t             id;
+    ngx_rbtree_t              leases;
+    uint64_t                  nleases;
+    phrony_window_minute_t    rpm;
+    phrony_window_minute_t    reads;
+    phrony_window_day_t       rpd;
+};
+
+
+/*
+ * 128 bytes in the zone.  A reservation is a run that has no id of its own
+ * yet: its id is that of its lease.  The states are phrony_lease_state_t's.
+ */
+
+struct ngx_phrony_run_s {
+    ngx_phrony_run_t         *next;         /* in the hash chain */
+    ngx_queue_t               queue;        /* in root->leases or ended */
+    ngx_rbtree_node_t         node;         /* in trigger->leases */
+    phrony_uuid_t             id;
+    phrony_uuid_t             trigger_id;
+    ngx_phrony_trigger_t     *trigger;      /* NULL: no slot is held */
+    uint64_t                  expires;      /* ms of the store's clock */
+    phrony_lease_state_t      state;
+};
+
+
+/* Counted without the lock. */
+
+typedef struct {
+    ngx_atomic_t              admitted;
+    ngx_atomic_t              passed;
+    ngx_atomic_t              dry_run;
+    ngx_atomic_t              refused[PHRONY_REASON_MAX];
+    ngx_atomic_t              unbound;      /* 2xx without a usable runId */
+    ngx_atomic_t              unknown;      /* outcomes */
+} ngx_phrony_counters_t;
+
+
+typedef enum {
+    NGX_PHRONY_ZONE_CALM = 0,
+    NGX_PHRONY_ZONE_INDEX,                  /* indices may be half-changed */
+    NGX_PHRONY_ZONE_SLAB                    /* so may be the allocator */
+} ngx_phrony_zone_busy_t;
+
+
+typedef struct {
+    uint64_t                  magic;
+    uint64_t                  version;
+
+    volatile ngx_uint_t       busy;         /* ngx_phrony_zone_busy_t */
+    ngx_phrony_run_t         *moving;       /* a run between two chains */
+
+    uint64_t                  seed;         /* of the hash tables */
+    uint64_t                  lease_seed;   /* upper half of lease ids */
+    uint64_t                  last_lease;   /* lower half */
+
+    ngx_phrony_trigger_t    **triggers;
+    ngx_phrony_run_t        **runs;
+    ngx_uint_t                trigger_mask; /* chains - 1 */
+    ngx_uint_t                run_mask;
+
+    ngx_queue_t               recent;       /* triggers */
+    ngx_queue_t               leases;       /* runs with a slot */
+    ngx_queue_t               ended;        /* runs without */
+
+    ngx_rbtree_node_t         sentinel;     /* of every tree */
+
+    ngx_uint_t                ntriggers;
+    ngx_uint_t                nleases;
+    ngx_uint_t                nended;
+    ngx_uint_t                evicted;
+    ngx_uint_t                exhausted;
+    ngx_uint_t                repaired;
+
+    ngx_phrony_counters_t     counters;
+} ngx_phrony_root_t;
+
+
+/* Milliseconds that do not step back, the same in all processes. */
+
+typedef uint64_t (*ngx_phrony_clock_pt)(void);
+
+
+/* What a process keeps of a zone. */
+
+typedef struct {
+    ngx_slab_pool_t          *shpool;
+    ngx_phrony_clock_pt       clock;
+    uint64_t                  now;          /* when the lock was taken */
+    ngx_phrony_zone_busy_t    repaired;     /* what is to be logged */
+} ngx_phrony_zone_t;
+
+
+/*
+ * Makes the root and the tables in a fresh slab pool; zone->shpool is set.
+ * Returns NGX_OK, or NGX_ERROR if the pool is too small.
+ */
+
+ngx_int_t ngx_phrony_zone_init(ngx_phrony_zone_t *zone);
+
+
+/*
+ * Makes the zone usable that a process has inherited, or got from the cycle
+ * before.  Returns NGX_OK, or NGX_ERROR if its layout is not this one.
+ */
+
+ngx_int_t ngx_phrony_zone_attach(ngx_phrony_zone_t *zone);
+
+
+/*
+ * Takes the lock, reads the clock and returns the root.  If the last holder died with the
+ * lock, the indices are made anew from the hash chains, in a time that grows
+ * with what the zone holds; if it died within the allocator, the zone starts
+ * empty, since nothing in it can be trusted.  Both are counted, and logged
+ * by ngx_phrony_zone_unlock() after the lock is given back.
+ */
+
+ngx_phrony_root_t *ngx_phrony_zone_lock(ngx_phrony_zone_t *zone);
+
+void ngx_phrony_zone_unlock(ngx_phrony_zone_t *zone);
+
+
+/*
+ * The following are called with the lock held.
+ */
+
+ngx_phrony_trigger_t *ngx_phrony_zone_trigger(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+
+/*
+ * Where there is no room for one more, a bounded number of others make it:
+ * runs that have ended, the longest unseen first, leases that have expired
+ * and, for a trigger, triggers on which nothing is counted.  A lease that
+ * runs and a count that stands are never given up: then NULL is returned.
+ */
+
+ngx_phrony_trigger_t *ngx_phrony_zone_trigger_add(ngx_phrony_zone_t *zone,
+    phrony_uuid_t *id);
+
+/* Makes the trigger the most recently used. */
+
+void ngx_phrony_zone_trigger_touch(ngx_phrony_root_t *root,
+    ngx_phrony_trigger_t *trigger);
+
+ngx_phrony_run_t *ngx_phrony_zone_run(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+
+/*
+ * Adds a run that expires at "expires": with a slot of "trigger", or without
+ * one if that is NULL.  A NULL "id" gives it a new lease id.
+ * Returns NULL if there is no room.
+ */
+
+ngx_phrony_run_t *ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone,
+    phrony_uuid_t *id, phrony_uuid_t *trigger_id,
+    ngx_phrony_trigger_t *trigger, uint64_t expires);
+
+/* Gives the slot back, if the run holds one, and forgets the run. */
+
+void ngx_phrony_zone_run_free(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run);
+
+/* The run that was a reservation is now known by its own id. */
+
+void ngx_phrony_zone_run_rename(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run, phrony_uuid_t *id);
+
+/* Gives the slot back; the run stays known. */
+
+void ngx_phrony_zone_run_end(ngx_phrony_root_t *root, ngx_phrony_run_t *run);
+
+/* Makes the run the most recently used, to expire at "expires". */
+
+void ngx_phrony_zone_run_touch(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run, uint64_t expires);
+
+/* The run whose lease on the trigger ends first, or NULL. */
+
+ngx_phrony_run_t *ngx_phrony_zone_first_lease(ngx_phrony_trigger_t *trigger);
+
+/* Forgets at most "n" runs that have expired. */
+
+void ngx_phrony_zone_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n);
+
+
+PHRONY_HIDDEN_END
+
+
+#endif /* _NGX_PHRONY_ZONE_H_INCLUDED_ */
