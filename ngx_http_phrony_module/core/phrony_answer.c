@@ -7,6 +7,9 @@
 #include "phrony_answer.h"
 
 
+#define PHRONY_ANSWER_BLOCK  32     /* bytes that are looked at at once */
+
+
 typedef enum {
     PHRONY_ANSWER_START = 0,    /* before the object */
     PHRONY_ANSWER_FIRST,        /* after its "{" */
@@ -42,6 +45,12 @@ static const unsigned char *phrony_answer_nested(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_answer_brackets(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
+#if (__SSE2__)
+static inline const unsigned char *phrony_answer_block(
+    phrony_answer_t *answer, const unsigned char *p);
+static inline uint32_t phrony_answer_mask(const unsigned char *p, char fold,
+    char ch);
+#endif
 static const unsigned char *phrony_answer_string(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_answer_text(phrony_answer_t *answer,
@@ -292,44 +301,25 @@ phrony_answer_nested(phrony_answer_t *answer, const unsigned char *p,
 
 
 /*
- * Counts brackets; stops at a quote, at the bracket that closes the value,
- * or at the end.
+ * Counts brackets and skips simple strings; stops at a quote that begins any
+ * other string, at the bracket that closes the value, or at the end.
  */
 
 static const unsigned char *
 phrony_answer_brackets(phrony_answer_t *answer, const unsigned char *p,
     const unsigned char *last)
 {
-    unsigned char  ch;
+    unsigned char         ch;
 
 #if (__SSE2__)
 
-    unsigned  hit, hits, opens, quotes;
-    __m128i   block, folded;
+    const unsigned char  *found;
 
-    for ( ; last - p >= 16; p += 16) {
-        block = _mm_loadu_si128((const __m128i *) p);
+    for ( ; last - p >= PHRONY_ANSWER_BLOCK; p += PHRONY_ANSWER_BLOCK) {
+        found = phrony_answer_block(answer, p);
 
-        /* in ASCII, 0x20 makes of a bracket the brace of the same side */
-
-        folded = _mm_or_si128(block, _mm_set1_epi8(0x20));
-
-        quotes = (unsigned) _mm_movemask_epi8(
-                     _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
-        opens = (unsigned) _mm_movemask_epi8(
-                    _mm_cmpeq_epi8(folded, _mm_set1_epi8('{')));
-        hits = (unsigned) _mm_movemask_epi8(
-                   _mm_cmpeq_epi8(folded, _mm_set1_epi8('}')));
-
-        for (hits |= opens | quotes; hits; hits ^= hit) {
-            hit = hits & (0 - hits);
-
-            if (hit & opens) {
-                answer->depth++;
-
-            } else if ((hit & quotes) || --answer->depth == 0) {
-                return p + __builtin_ctz(hit);
-            }
+        if (found) {
+            return found;
         }
     }
 
@@ -356,6 +346,81 @@ phrony_answer_brackets(phrony_answer_t *answer, const unsigned char *p,
 }
 
 
+#if (__SSE2__)
+
+/*
+ * The same for one block, in bit masks of it; NULL if there is nothing to
+ * stop at.  Strings that end in the block, without escapes, are skipped.
+ */
+
+static inline const unsigned char *
+phrony_answer_block(phrony_answer_t *answer, const unsigned char *p)
+{
+    size_t    depth;
+    uint32_t  bit, end, hits, opens, quotes, ends;
+
+    /* in ASCII, 0x20 makes of a bracket the brace of the same side */
+
+    quotes = phrony_answer_mask(p, 0, '"');
+    ends = phrony_answer_mask(p, 0, '\\') | quotes;
+    opens = phrony_answer_mask(p, 0x20, '{');
+    hits = phrony_answer_mask(p, 0x20, '}') | opens | quotes;
+
+    for (depth = answer->depth; hits; hits &= ~(bit | (bit - 1))) {
+        bit = hits & (0 - hits);
+
+        if (bit & opens) {
+            depth++;
+            continue;
+        }
+
+        if (bit & quotes) {
+            end = ends & ~(bit | (bit - 1));
+            end &= 0 - end;
+
+            if (end & quotes) {
+                bit = end;
+                continue;
+            }
+
+        } else if (--depth) {
+            continue;
+        }
+
+        answer->depth = depth;
+        return p + __builtin_ctz(bit);
+    }
+
+    answer->depth = depth;
+
+    return NULL;
+}
+
+
+/* A bit for each byte of a block that is "ch" with the bits of "fold". */
+
+static inline uint32_t
+phrony_answer_mask(const unsigned char *p, char fold, char ch)
+{
+    int       i;
+    __m128i   block;
+    uint32_t  mask;
+
+    mask = 0;
+
+    for (i = 0; i < PHRONY_ANSWER_BLOCK; i += 16) {
+        block = _mm_loadu_si128((const __m128i *) (p + i));
+        block = _mm_or_si128(block, _mm_set1_epi8(fold));
+        block = _mm_cmpeq_epi8(block, _mm_set1_epi8(ch));
+        mask |= (uint32_t) _mm_movemask_epi8(block) << i;
+    }
+
+    return mask;
+}
+
+#endif
+
+
 /* Skips the rest of a string; no escape has a quote but as its second byte. */
 
 static const unsigned char *
@@ -368,6 +433,13 @@ phrony_answer_string(phrony_answer_t *answer, const unsigned char *p,
     }
 
     for ( ;; ) {
+
+        /* escapes often come in rows */
+
+        while (last - p >= 2 && *p == '\\') {
+            p += 2;
+        }
+
         p = phrony_text_plain(p, last);
 
         if (p == last) {

@@ -389,13 +389,15 @@ phrony_cidr_is_clean(const phrony_cidr_t *cidr)
 }
 
 
-/* A block of mapped addresses becomes the block of IPv4 addresses. */
+/*
+ * A block of mapped addresses becomes the block of IPv4 addresses.  As no bit
+ * is set after the prefix, that of such a block is 96 or more.
+ */
 
 static void
 phrony_cidr_fold(phrony_cidr_t *cidr)
 {
     if (cidr->len != PHRONY_CIDR_V6_LEN
-        || cidr->prefix < PHRONY_CIDR_MAPPED * 8
         || memcmp(cidr->bytes, phrony_cidr_mapped, PHRONY_CIDR_MAPPED) != 0)
     {
         return;

@@ -143,7 +143,7 @@ phrony_fields_ratelimit(unsigned char *buf, const phrony_limit_t *limits)
 int64_t
 phrony_fields_seconds(int64_t ms)
 {
-    if (ms <= 1000) {
+    if (ms <= 0) {
         return 1;
     }
 

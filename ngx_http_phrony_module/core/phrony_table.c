@@ -19,6 +19,8 @@ static void phrony_index_enter(phrony_index_t *index,
     const phrony_table_t *table, uint32_t record);
 static uint32_t phrony_index_slot(const phrony_index_t *index,
     const unsigned char *id);
+static int phrony_index_equal(const phrony_index_t *index,
+    const unsigned char *one, const unsigned char *two);
 static const unsigned char *phrony_index_member(const phrony_index_t *index,
     const phrony_table_t *table, uint32_t record);
 
@@ -149,7 +151,7 @@ phrony_index_find(const phrony_index_t *index, const phrony_table_t *table,
         record = index->slots[slot] - 1;
         member = phrony_index_member(index, table, record);
 
-        if (phrony_equal_const_time(member, id, index->len)) {
+        if (phrony_index_equal(index, member, id)) {
             return record;
         }
 
@@ -240,6 +242,20 @@ phrony_index_slot(const phrony_index_t *index, const unsigned char *id)
     /* scales the hash to the number of slots, which is any number */
 
     return (uint32_t) (((uint64_t) hash * index->n) >> 32);
+}
+
+
+/* A hash is made of a secret; ids are public. */
+
+static int
+phrony_index_equal(const phrony_index_t *index, const unsigned char *one,
+    const unsigned char *two)
+{
+    if (index->len == PHRONY_UUID_LEN) {
+        return memcmp(one, two, PHRONY_UUID_LEN) == 0;
+    }
+
+    return phrony_equal_const_time(one, two, index->len);
 }
 
 

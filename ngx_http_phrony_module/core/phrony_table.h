@@ -80,8 +80,8 @@ int phrony_index_add(phrony_index_t *index, const phrony_table_t *table);
 
 /*
  * The number of the record whose member is "id", PHRONY_TABLE_NONE if there
- * is none.  The bytes are compared in a time that does not tell how many of
- * them are equal.
+ * is none.  SHA-256s are compared in a time that does not tell how many of
+ * their bytes are equal.
  */
 
 uint32_t phrony_index_find(const phrony_index_t *index,

@@ -8,6 +8,7 @@
 
 
 #define NGX_PHRONY_STORE_SWEEP       2      /* runs, with each start */
+#define NGX_PHRONY_STORE_EXPIRE      1024   /* leases, with each start */
 #define NGX_PHRONY_STORE_RUNS_RETRY  5000   /* ms, a hint */
 
 
@@ -30,6 +31,8 @@ static void ngx_phrony_store_memory_report(phrony_limit_t *limit,
     uint64_t now);
 static void ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
     ngx_phrony_trigger_t *trigger, uint64_t now);
+static ngx_phrony_run_t *ngx_phrony_store_memory_run(ngx_phrony_zone_t *zone,
+    ngx_phrony_root_t *root, phrony_uuid_t *id);
 static ngx_int_t ngx_phrony_store_memory_locate(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static void ngx_phrony_store_memory_cancel(ngx_phrony_store_t *store,
@@ -215,7 +218,7 @@ ngx_phrony_store_memory_expire(ngx_phrony_zone_t *zone,
             return;
         }
 
-        if (n >= 64
+        if (n >= NGX_PHRONY_STORE_EXPIRE
             && (!limit->set
                 || phrony_lease_admits(trigger->nleases, limit->quota)))
         {
@@ -308,6 +311,25 @@ ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
 }
 
 
+/* A run whose time has run out is not known, whether or not it was swept. */
+
+static ngx_phrony_run_t *
+ngx_phrony_store_memory_run(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
+    phrony_uuid_t *id)
+{
+    ngx_phrony_run_t  *run;
+
+    run = ngx_phrony_zone_run(root, id);
+
+    if (run && run->expires <= zone->now) {
+        ngx_phrony_zone_run_free(zone, run);
+        return NULL;
+    }
+
+    return run;
+}
+
+
 static ngx_int_t
 ngx_phrony_store_memory_locate(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 {
@@ -319,11 +341,11 @@ ngx_phrony_store_memory_locate(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 
     root = ngx_phrony_zone_lock(zone);
 
-    run = ngx_phrony_zone_run(root, &op->run_id);
+    run = ngx_phrony_store_memory_run(zone, root, &op->run_id);
 
-    op->known = run && run->expires > zone->now;
+    op->known = (run != NULL);
 
-    if (op->known) {
+    if (run) {
         op->trigger_id = run->trigger_id;
     }
 
@@ -356,7 +378,7 @@ ngx_phrony_store_memory_settle(ngx_phrony_store_t *store,
         ngx_phrony_store_memory_settle_start(zone, root, s);
 
     } else if (s->has_run) {
-        run = ngx_phrony_zone_run(root, &s->run_id);
+        run = ngx_phrony_store_memory_run(zone, root, &s->run_id);
 
         if (run) {
             ngx_phrony_store_memory_see(zone, root, run, s);
@@ -373,8 +395,16 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
 {
     ngx_phrony_run_t  *lease, *run;
 
-    lease = s->leased ? ngx_phrony_zone_run(root, &s->lease_id) : NULL;
-    run = s->has_run ? ngx_phrony_zone_run(root, &s->run_id) : NULL;
+    lease = NULL;
+    run = NULL;
+
+    if (s->leased) {
+        lease = ngx_phrony_store_memory_run(zone, root, &s->lease_id);
+    }
+
+    if (s->has_run) {
+        run = ngx_phrony_store_memory_run(zone, root, &s->run_id);
+    }
 
     if (lease && (run || !s->has_run)) {
 

@@ -15,8 +15,11 @@ static void *ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n);
 static uint64_t ngx_phrony_zone_clock(void);
 static void *ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size);
 static void ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p);
+static void *ngx_phrony_zone_make_room(ngx_phrony_zone_t *zone, size_t size,
+    ngx_phrony_trigger_t *keep);
 static void ngx_phrony_zone_evict_runs(ngx_phrony_zone_t *zone);
-static void ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone);
+static void ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *keep);
 static ngx_uint_t ngx_phrony_zone_trigger_idle(ngx_phrony_trigger_t *trigger,
     uint64_t now);
 static void ngx_phrony_zone_trigger_free(ngx_phrony_zone_t *zone,
@@ -226,10 +229,9 @@ ngx_phrony_zone_trigger_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
     trigger = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_trigger_t));
 
     if (trigger == NULL) {
-        ngx_phrony_zone_evict_runs(zone);
-        ngx_phrony_zone_evict_triggers(zone);
-
-        trigger = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_trigger_t));
+        trigger = ngx_phrony_zone_make_room(zone,
+                                            sizeof(ngx_phrony_trigger_t),
+                                            NULL);
         if (trigger == NULL) {
             return NULL;
         }
@@ -296,9 +298,8 @@ ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
     run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t));
 
     if (run == NULL) {
-        ngx_phrony_zone_evict_runs(zone);
-
-        run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t));
+        run = ngx_phrony_zone_make_room(zone, sizeof(ngx_phrony_run_t),
+                                        trigger);
         if (run == NULL) {
             return NULL;
         }
@@ -467,6 +468,30 @@ ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p)
 }
 
 
+/*
+ * The idle leave, the least missed first; "keep" is the trigger for which the
+ * room is made, and stays.
+ */
+
+static void *
+ngx_phrony_zone_make_room(ngx_phrony_zone_t *zone, size_t size,
+    ngx_phrony_trigger_t *keep)
+{
+    void  *p;
+
+    ngx_phrony_zone_evict_runs(zone);
+
+    p = ngx_phrony_zone_alloc(zone, size);
+    if (p) {
+        return p;
+    }
+
+    ngx_phrony_zone_evict_triggers(zone, keep);
+
+    return ngx_phrony_zone_alloc(zone, size);
+}
+
+
 static void
 ngx_phrony_zone_evict_runs(ngx_phrony_zone_t *zone)
 {
@@ -495,7 +520,8 @@ ngx_phrony_zone_evict_runs(ngx_phrony_zone_t *zone)
 
 
 static void
-ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone)
+ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *keep)
 {
     ngx_uint_t             n;
     ngx_queue_t           *q;
@@ -513,7 +539,9 @@ ngx_phrony_zone_evict_triggers(ngx_phrony_zone_t *zone)
         q = ngx_queue_last(&root->recent);
         trigger = ngx_queue_data(q, ngx_phrony_trigger_t, queue);
 
-        if (!ngx_phrony_zone_trigger_idle(trigger, zone->now)) {
+        if (trigger == keep
+            || !ngx_phrony_zone_trigger_idle(trigger, zone->now))
+        {
 
             /* look at another one the next time */
 

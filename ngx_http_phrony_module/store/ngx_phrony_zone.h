@@ -187,9 +187,9 @@ ngx_phrony_trigger_t *ngx_phrony_zone_trigger(ngx_phrony_root_t *root,
 
 /*
  * Where there is no room for one more, a bounded number of others make it:
- * runs that have ended, the longest unseen first, leases that have expired
- * and, for a trigger, triggers on which nothing is counted.  A lease that
- * runs and a count that stands are never given up: then NULL is returned.
+ * leases that have expired, runs that have ended, the longest unseen first,
+ * and then triggers on which nothing is counted.  A lease that runs and a
+ * count that stands are never given up: then NULL is returned.
  */
 
 ngx_phrony_trigger_t *ngx_phrony_zone_trigger_add(ngx_phrony_zone_t *zone,

@@ -1,0 +1,253 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef STORE_H_
+#define STORE_H_
+
+
+/* A memory store in shared memory of this process and those it forks. */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "test.h"
+
+#include "ngx_phrony_store_memory.h"
+
+
+static void                  store_open(size_t size) TEST_UNUSED;
+static void                  store_close(void) TEST_UNUSED;
+static uint64_t              store_clock(void);
+static ngx_phrony_root_t    *store_root(void) TEST_UNUSED;
+static int                   store_sound(void) TEST_UNUSED;
+static phrony_uuid_t         store_uuid(uint64_t n) TEST_UNUSED;
+static uint64_t              store_random(uint64_t n) TEST_UNUSED;
+
+
+static ngx_phrony_zone_t           zone;
+static ngx_phrony_store_memory_t   memory;
+static ngx_phrony_store_t         *store;
+static size_t                      store_size;
+static uint64_t                    store_now = 1000000000;
+static uint64_t                    store_seed = 88172645463325252ULL;
+
+
+static void
+store_open(size_t size)
+{
+    u_char                *addr;
+    ngx_slab_pool_t       *sp;
+    static ngx_log_t       log;
+    static ngx_cycle_t     cycle;
+    static ngx_open_file_t file;
+
+    if (ngx_cycle == NULL) {
+        file.fd = NGX_INVALID_FILE;
+        log.file = &file;
+        cycle.log = &log;
+        ngx_cycle = &cycle;
+
+        (void) ngx_time_init();
+
+        ngx_pid = getpid();
+        ngx_ncpu = 2;
+        ngx_pagesize = getpagesize();
+
+        for (ngx_pagesize_shift = 0;
+             (ngx_pagesize >> ngx_pagesize_shift) > 1;
+             ngx_pagesize_shift++)
+        {
+            /* void */
+        }
+
+        ngx_slab_sizes_init();
+    }
+
+    addr = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_ANON|MAP_SHARED, -1, 0);
+
+    if (addr == MAP_FAILED) {
+        abort();
+    }
+
+    sp = (ngx_slab_pool_t *) addr;
+    sp->end = addr + size;
+    sp->min_shift = 3;
+    sp->addr = addr;
+
+    if (ngx_shmtx_create(&sp->mutex, &sp->lock, NULL) != NGX_OK) {
+        abort();
+    }
+
+    ngx_slab_init(sp);
+
+    memset(&zone, 0, sizeof(zone));
+    zone.shpool = sp;
+    zone.clock = store_clock;
+
+    if (ngx_phrony_zone_init(&zone) != NGX_OK) {
+        abort();
+    }
+
+    ngx_phrony_store_memory_init(&memory, &zone);
+    store = &memory.store;
+    store_size = size;
+}
+
+
+static void
+store_close(void)
+{
+    munmap(zone.shpool, store_size);
+}
+
+
+static uint64_t
+store_clock(void)
+{
+    return store_now;
+}
+
+
+static ngx_phrony_root_t *
+store_root(void)
+{
+    return zone.shpool->data;
+}
+
+
+/* Holds every index of the zone against the hash chains. */
+
+static int
+store_sound(void)
+{
+    uint64_t               leases, ended, sum, all_leases, in_trees;
+    ngx_uint_t             i, j, ntriggers, queued;
+    ngx_queue_t           *q;
+    ngx_phrony_run_t      *run;
+    ngx_phrony_root_t     *root;
+    ngx_rbtree_node_t     *node;
+    ngx_phrony_trigger_t  *trigger;
+
+    root = ngx_phrony_zone_lock(&zone);
+
+    leases = 0;
+    ended = 0;
+
+    for (i = 0; i <= root->run_mask; i++) {
+        for (run = root->runs[i]; run; run = run->next) {
+
+            if (phrony_lease_holds_slot(run->state)) {
+                leases++;
+
+                if (run->trigger == NULL
+                    || !phrony_uuid_eq(&run->trigger->id, &run->trigger_id))
+                {
+                    goto unsound;
+                }
+
+            } else {
+                ended++;
+
+                if (run->state != PHRONY_LEASE_ENDED || run->trigger) {
+                    goto unsound;
+                }
+            }
+        }
+    }
+
+    ntriggers = 0;
+    in_trees = 0;
+    all_leases = 0;
+
+    for (i = 0; i <= root->trigger_mask; i++) {
+        for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
+            ntriggers++;
+            all_leases += trigger->nleases;
+
+            if (trigger->leases.root != trigger->leases.sentinel) {
+                node = ngx_rbtree_min(trigger->leases.root,
+                                      trigger->leases.sentinel);
+
+                for ( /* void */ ;
+                     node;
+                     node = ngx_rbtree_next(&trigger->leases, node))
+                {
+                    in_trees++;
+                }
+            }
+
+            sum = 0;
+
+            for (j = 0; j < PHRONY_MINUTE_PLACES; j++) {
+                sum += trigger->rpm.ring[j];
+            }
+
+            if (sum != trigger->rpm.window.sum) {
+                goto unsound;
+            }
+        }
+    }
+
+    queued = 0;
+
+    for (q = ngx_queue_head(&root->leases);
+         q != ngx_queue_sentinel(&root->leases);
+         q = ngx_queue_next(q))
+    {
+        queued++;
+    }
+
+    if (leases != root->nleases || ended != root->nended
+        || queued != leases || in_trees != leases || all_leases != leases
+        || ntriggers != root->ntriggers)
+    {
+        printf("# leases %d %d %d %d %d, ended %d %d, triggers %d %d\n",
+               (int) leases, (int) root->nleases, (int) queued,
+               (int) in_trees, (int) all_leases, (int) ended,
+               (int) root->nended, (int) ntriggers, (int) root->ntriggers);
+        goto unsound;
+    }
+
+    ngx_phrony_zone_unlock(&zone);
+
+    return 1;
+
+unsound:
+
+    ngx_phrony_zone_unlock(&zone);
+
+    return 0;
+}
+
+
+static phrony_uuid_t
+store_uuid(uint64_t n)
+{
+    phrony_uuid_t  uuid;
+
+    memset(&uuid, 0x5a, sizeof(uuid));
+    memcpy(uuid.bytes, &n, sizeof(n));
+
+    return uuid;
+}
+
+
+static uint64_t
+store_random(uint64_t n)
+{
+    store_seed ^= store_seed << 13;
+    store_seed ^= store_seed >> 7;
+    store_seed ^= store_seed << 17;
+
+    return store_seed % n;
+}
+
+
+#endif /* STORE_H_ */

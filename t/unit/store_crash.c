@@ -1,0 +1,252 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+/* sources: ngx_http_phrony_module/store/ nginx */
+
+
+#include "store.h"
+
+
+/*
+ * What is left of a zone when there is no room, and when a process that was
+ * changing it is killed.
+ */
+
+
+static void test_full(void);
+static void test_full_of_triggers(void);
+static void test_killed(void);
+static void test_killed_in_slab(void);
+static void work(unsigned n);
+static int start(uint64_t trigger, int64_t limit, ngx_phrony_op_t *op);
+static void settle(ngx_phrony_op_t *op, phrony_lease_event_t event,
+    uint64_t run);
+
+
+int
+main(void)
+{
+    test_full();
+    test_full_of_triggers();
+    test_killed();
+    test_killed_in_slab();
+
+    return done();
+}
+
+
+static void
+test_full(void)
+{
+    uint64_t         n, held, known;
+    ngx_phrony_op_t  op;
+
+    store_open(256 * 1024);
+
+    /* runs that have ended make room for others */
+
+    for (n = 0; n < 10000; n++) {
+        if (!start(1, 1000000, &op)) {
+            break;
+        }
+
+        settle(&op, PHRONY_LEASE_END, 100000 + n);
+    }
+
+    is_int(n, 10000, "10000 starts of runs that end");
+    ok(store_root()->evicted > 1000, "%d ended runs were evicted",
+       (int) store_root()->evicted);
+    is_int(store_root()->exhausted, 0, "and there was room");
+    ok(store_sound(), "the indices agree");
+
+    /* those that run do not */
+
+    for (held = 0; start(1, 1000000, &op); held++) {
+        settle(&op, PHRONY_LEASE_BIND, 200000 + held);
+    }
+
+    ok(held > 500 && held < 2048, "%d unfinished runs fill the zone",
+       (int) held);
+    is_int(store_root()->nleases, held, "all of them are held");
+    is_int(store_root()->nended, 0, "no ended run is left");
+    is_int(op.granted, 0, "one more is not granted");
+    ok(store_root()->exhausted > 0, "which is counted");
+    ok(store_sound(), "the indices agree");
+
+    known = 0;
+
+    for (n = 0; n < held; n++) {
+        op.run_id = store_uuid(200000 + n);
+        (void) store->locate(store, &op);
+        known += op.known;
+    }
+
+    is_int(known, held, "none of them was forgotten");
+
+    /* without a limit on runs, a lease is a convenience */
+
+    ok(start(1, -1, &op) && !op.leased, "no limit, no lease, no refusal");
+
+    store_now += 40000;
+
+    ok(start(1, (int64_t) held, &op), "room again when the leases have ended");
+    settle(&op, PHRONY_LEASE_RELEASE, 0);
+    ok(start(1, (int64_t) held, &op), "and again");
+    is_int(store_root()->nleases, 1, "all were given back by then");
+
+    store_close();
+}
+
+
+static void
+test_full_of_triggers(void)
+{
+    uint64_t         n;
+    ngx_phrony_op_t  op;
+
+    store_open(256 * 1024);
+
+    for (n = 0; start(n, 5, &op); n++) {
+        settle(&op, PHRONY_LEASE_RELEASE, 0);
+    }
+
+    ok(n > 100, "%d triggers on which starts are counted", (int) n);
+    ok(store_root()->ntriggers >= n, "none of them was given up");
+
+    store_now += (uint64_t) 2 * 86400 * 1000;
+
+    ok(start(1000000, 5, &op), "a day later an idle one makes room");
+    ok(store_root()->evicted > 0, "it was evicted");
+    ok(store_sound(), "the indices agree");
+
+    store_close();
+}
+
+
+/* A process that does nothing else is killed, some hundred times. */
+
+static void
+test_killed(void)
+{
+    int        i, status, sound;
+    pid_t      pid;
+
+    store_open(1024 * 1024);
+
+    sound = 1;
+
+    for (i = 0; i < 300 && sound; i++) {
+
+        pid = fork();
+
+        if (pid == 0) {
+            ngx_pid = getpid();
+            store_seed += (uint64_t) i * 7919;
+
+            for ( ;; ) {
+                work(1);
+            }
+        }
+
+        usleep(200 + store_random(2000));
+
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+
+        (void) ngx_shmtx_force_unlock(&zone.shpool->mutex, pid);
+
+        sound = store_sound();
+
+        work(20);
+
+        sound &= store_sound();
+    }
+
+    ok(sound, "after each of %d kills the indices agree", i);
+    ok(store_root()->repaired > 10, "%d kills came within a change",
+       (int) store_root()->repaired);
+
+    store_close();
+}
+
+
+static void
+test_killed_in_slab(void)
+{
+    ngx_phrony_op_t  op;
+
+    store_open(1024 * 1024);
+
+    work(1000);
+    store_root()->busy = NGX_PHRONY_ZONE_SLAB;
+
+    ok(start(1, 5, &op), "a zone left within the allocator is usable");
+    is_int(store_root()->ntriggers, 1, "and begins empty");
+    is_int(store_root()->repaired, 1, "which is counted");
+    ok(store_sound(), "the indices agree");
+
+    store_close();
+}
+
+
+static void
+work(unsigned n)
+{
+    unsigned                 i;
+    ngx_phrony_op_t          op;
+    ngx_phrony_settlement_t  s;
+
+    for (i = 0; i < n; i++) {
+        store_now += store_random(50);
+
+        if (start(store_random(40), 20, &op) && store_random(3)) {
+            settle(&op, (phrony_lease_event_t) (store_random(2)
+                                                ? PHRONY_LEASE_BIND
+                                                : PHRONY_LEASE_RELEASE),
+                   store_random(5000));
+        }
+
+        memset(&s, 0, sizeof(s));
+        s.event = store_random(2) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
+        s.has_run = 1;
+        s.run_id = store_uuid(store_random(5000));
+        s.run_ttl = 30000;
+        store->settle(store, &s);
+    }
+}
+
+
+static int
+start(uint64_t trigger, int64_t limit, ngx_phrony_op_t *op)
+{
+    memset(op, 0, sizeof(*op));
+
+    op->trigger_id = store_uuid(trigger);
+    op->reservation_ttl = 20000;
+    op->limits[PHRONY_LIMIT_RUNS].set = limit >= 0;
+    op->limits[PHRONY_LIMIT_RUNS].quota = limit;
+
+    return store->admit(store, op) == NGX_OK && op->granted;
+}
+
+
+static void
+settle(ngx_phrony_op_t *op, phrony_lease_event_t event, uint64_t run)
+{
+    ngx_phrony_settlement_t  s;
+
+    memset(&s, 0, sizeof(s));
+
+    s.event = event;
+    s.leased = op->leased;
+    s.lease_id = op->lease_id;
+    s.trigger_id = op->trigger_id;
+    s.has_run = (event != PHRONY_LEASE_RELEASE);
+    s.run_id = store_uuid(run);
+    s.run_ttl = 30000;
+
+    store->settle(store, &s);
+}
