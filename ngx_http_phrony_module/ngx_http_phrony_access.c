@@ -86,6 +86,11 @@ ngx_http_phrony_authorize(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
     ngx_http_phrony_headers_gather(r, headers);
 
+    ctx->content_types = headers[NGX_HTTP_PHRONY_HEADER_CONTENT_TYPE].count;
+    ctx->content_type = headers[NGX_HTTP_PHRONY_HEADER_CONTENT_TYPE].value;
+    ctx->content_encodings =
+                       headers[NGX_HTTP_PHRONY_HEADER_CONTENT_ENCODING].count;
+
     ctx->reason = ngx_http_phrony_check_route(r, ctx, headers);
 
     if (ctx->reason == PHRONY_REASON_NONE

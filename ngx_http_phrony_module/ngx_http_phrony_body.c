@@ -5,10 +5,9 @@
 
 
 #include "ngx_http_phrony_body.h"
-#include "ngx_http_phrony_headers.h"
 
 
-static phrony_reason_t ngx_http_phrony_body_type(ngx_http_request_t *r);
+static phrony_reason_t ngx_http_phrony_body_type(ngx_http_phrony_ctx_t *ctx);
 static off_t ngx_http_phrony_body_size(ngx_http_request_t *r);
 static ngx_int_t ngx_http_phrony_body_text(ngx_http_request_t *r,
     size_t size, phrony_str_t *text, u_char **copy);
@@ -31,7 +30,7 @@ ngx_http_phrony_body_declared(ngx_http_request_t *r,
         return PHRONY_REASON_NONE;
     }
 
-    reason = ngx_http_phrony_body_type(r);
+    reason = ngx_http_phrony_body_type(ctx);
 
     if (reason == PHRONY_REASON_NONE && (size_t) len > ctx->conf->max_body) {
         return PHRONY_REASON_BODY_TOO_LARGE;
@@ -60,7 +59,7 @@ ngx_http_phrony_body_received(ngx_http_request_t *r,
 
         /* chunked, or HTTP/2 without a length: nothing was declared */
 
-        ctx->reason = ngx_http_phrony_body_type(r);
+        ctx->reason = ngx_http_phrony_body_type(ctx);
 
         if (ctx->reason != PHRONY_REASON_NONE) {
             return NGX_OK;
@@ -89,24 +88,16 @@ ngx_http_phrony_body_received(ngx_http_request_t *r,
 
 
 static phrony_reason_t
-ngx_http_phrony_body_type(ngx_http_request_t *r)
+ngx_http_phrony_body_type(ngx_http_phrony_ctx_t *ctx)
 {
-    phrony_str_t                     type;
-    ngx_http_phrony_header_value_t  *h;
-    ngx_http_phrony_header_value_t   headers[NGX_HTTP_PHRONY_HEADER_MAX];
+    phrony_str_t  type;
 
-    ngx_http_phrony_headers_gather(r, headers);
-
-    h = &headers[NGX_HTTP_PHRONY_HEADER_CONTENT_TYPE];
-
-    if (h->count != 1
-        || headers[NGX_HTTP_PHRONY_HEADER_CONTENT_ENCODING].count)
-    {
+    if (ctx->content_types != 1 || ctx->content_encodings) {
         return PHRONY_REASON_CONTENT_TYPE;
     }
 
-    type.len = h->value.len;
-    type.data = h->value.data;
+    type.len = ctx->content_type.len;
+    type.data = ctx->content_type.data;
 
     return phrony_body_check_type(&type);
 }

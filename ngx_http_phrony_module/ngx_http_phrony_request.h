@@ -51,6 +51,12 @@ typedef struct {
     unsigned                     unsettled:1;   /* an admitted start */
     unsigned                     scan:1;        /* the answer is being read */
 
+    /* of the request's fields, gathered once */
+
+    ngx_uint_t                   content_types;
+    ngx_uint_t                   content_encodings;
+    ngx_str_t                    content_type;
+
     phrony_body_error_t          body_error;
     ngx_phrony_op_t              op;
     phrony_answer_t              answer;

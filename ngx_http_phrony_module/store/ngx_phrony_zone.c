@@ -4,6 +4,8 @@
  */
 
 
+#include <openssl/rand.h>
+
 #include "ngx_phrony_zone.h"
 
 
@@ -109,9 +111,13 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool)
     root->trigger_mask = ntriggers - 1;
     root->run_mask = nruns - 1;
 
-    root->seed = ((uint64_t) ngx_random() << 32) ^ (uint64_t) ngx_random();
-    root->lease_seed = ((uint64_t) ngx_random() << 32)
-                       ^ (uint64_t) ngx_random() ^ (uint64_t) ngx_time() << 20;
+    /* the master process has not seeded ngx_random() */
+
+    if (RAND_bytes((u_char *) &root->seed, sizeof(uint64_t)) != 1
+        || RAND_bytes((u_char *) &root->lease_seed, sizeof(uint64_t)) != 1)
+    {
+        return NGX_ERROR;
+    }
 
     ngx_queue_init(&root->recent);
     ngx_queue_init(&root->leases);

@@ -151,7 +151,8 @@ typedef struct {
 
 /*
  * Makes the root and the tables in a fresh slab pool; zone->shpool is set.
- * Returns NGX_OK, or NGX_ERROR if the pool is too small.
+ * Returns NGX_OK, or NGX_ERROR if the pool is too small, or OpenSSL has no
+ * random bytes for the seeds.
  */
 
 ngx_int_t ngx_phrony_zone_init(ngx_phrony_zone_t *zone);

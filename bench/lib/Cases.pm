@@ -1,0 +1,140 @@
+package Cases;
+
+# What is asked of the gateways, and what they must answer.
+
+use strict;
+use warnings;
+
+
+our $TRIGGERS = 10;
+
+my $BODY = '{"input":{"text":"Summarise the tickets of today, please"}}';
+
+
+# name      on the command line
+# title     in the table
+# request   start, run or sessions
+# key       what stands before the number in the key's clear text
+# port      the server that is asked: open, known or shut
+# expect    status by gateway; a gateway that is not named is not asked
+# target    median of the ratio to plain: goal, and what must not be exceeded
+
+our @LIST = (
+    {
+        name    => 'start',
+        title   => 'start, admitted (POST, 202)',
+        request => 'start',
+        key     => 'phk_bench_',
+        port    => 'open',
+        expect  => { plain => 202, limits => 202, phrony => 202 },
+        target  => [1.10, 1.15],
+    },
+    {
+        name    => 'refused',
+        title   => 'start, refused by its rate (POST, 429)',
+        request => 'start',
+        key     => 'phk_bench_',
+        port    => 'shut',
+        expect  => { plain => 202, limits => 429, phrony => 429 },
+        target  => [0.50, 0.50],
+    },
+    {
+        name    => 'unknown',
+        title   => 'start, refused by its key (POST, 401)',
+        request => 'start',
+        key     => 'phk_wrong_',
+        port    => 'open',
+        expect  => { plain => 202, phrony => 401 },
+        target  => [0.50, 0.50],
+    },
+    {
+        name    => 'run',
+        title   => 'status of a known run (GET, 200)',
+        request => 'run',
+        key     => 'phk_bench_',
+        port    => 'known',
+        expect  => { plain => 200, limits => 200, phrony => 200 },
+    },
+    {
+        name    => 'sessions',
+        title   => 'sessions of an agent (GET, 200)',
+        request => 'sessions',
+        key     => 'phk_bench_',
+        port    => 'known',
+        expect  => { plain => 200, limits => 200, phrony => 200 },
+    },
+);
+
+
+# A request in parts, around the number of the key: one head for each
+# trigger.  @$runs are ids of runs, one of each trigger, where they are read.
+
+sub parts {
+    my ($case, $runs) = @_;
+
+    my @head;
+
+    for my $trigger (0 .. $TRIGGERS - 1) {
+        my $agent = sprintf '/v1/agents/00000003-0000-4000-8000-%012x',
+            $trigger;
+
+        my %line = (
+            start    => "POST $agent/runs",
+            run      => 'GET /v1/runs/' . ($runs->[$trigger] // ''),
+            sessions => "GET $agent/sessions?skip=0&take=20",
+        );
+
+        push @head, join "\r\n",
+            "$line{$case->{request}} HTTP/1.1",
+            'Host: api.example.com',
+            'User-Agent: bench',
+            'Accept: application/json',
+            'Accept-Encoding: gzip, deflate',
+            "X-API-Key: $case->{key}";
+    }
+
+    my $tail = "\r\n\r\n";
+
+    if ($case->{request} eq 'start') {
+        $tail = "\r\nContent-Type: application/json\r\n"
+            . 'Content-Length: ' . length($BODY) . "\r\n\r\n$BODY";
+    }
+
+    return { head => \@head, tail => $tail };
+}
+
+
+# The request with key number $n.
+
+sub request {
+    my ($parts, $n) = @_;
+
+    return $parts->{head}[$n % $TRIGGERS] . $n . $parts->{tail};
+}
+
+
+# The same parts for requests.lua.
+
+sub write_lua {
+    my ($file, $parts) = @_;
+
+    open my $out, '>', $file or die "$file: $!\n";
+
+    print $out "return { head = {\n";
+    print $out '    ', lua_string($_), ",\n" for @{$parts->{head}};
+    print $out "}, tail = ", lua_string($parts->{tail}), " }\n";
+
+    close $out or die "$file: $!\n";
+}
+
+
+sub lua_string {
+    my ($text) = @_;
+
+    $text =~ s/([^ !#-\[\]-~])/sprintf '\\%03d', ord $1/ge;
+
+    return qq("$text");
+}
+
+
+1;

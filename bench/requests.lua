@@ -1,0 +1,31 @@
+-- What wrk sends.  The arguments behind "--" are a file of Lua with the
+-- request in parts (written by lib/Cases.pm), the number of keys, and the
+-- seed: the same seed gives the same keys in the same order.
+
+local request_of, keys
+
+function init(args)
+    request_of = dofile(args[1])
+    keys = tonumber(args[2])
+    math.randomseed(tonumber(args[3]))
+end
+
+
+-- key N has the scope of trigger N mod 10
+
+function request()
+    local n = math.random(0, keys - 1)
+
+    return request_of.head[n % #request_of.head + 1] .. n .. request_of.tail
+end
+
+
+function done(summary, latency, requests)
+    local errors = summary.errors
+
+    io.write(string.format(
+        "\nresult requests=%d us=%d p50=%d p99=%d refused=%d broken=%d\n",
+        summary.requests, summary.duration, latency:percentile(50),
+        latency:percentile(99), errors.status,
+        errors.connect + errors.read + errors.write + errors.timeout))
+end
