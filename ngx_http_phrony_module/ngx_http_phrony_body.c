@@ -30,6 +30,8 @@ ngx_http_phrony_body_declared(ngx_http_request_t *r,
         return PHRONY_REASON_NONE;
     }
 
+    ctx->type_checked = 1;
+
     reason = ngx_http_phrony_body_type(ctx);
 
     if (reason == PHRONY_REASON_NONE && (size_t) len > ctx->conf->max_body) {
@@ -55,7 +57,7 @@ ngx_http_phrony_body_received(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (r->headers_in.content_length_n <= 0) {
+    if (!ctx->type_checked) {
 
         /* chunked, or HTTP/2 without a length: nothing was declared */
 

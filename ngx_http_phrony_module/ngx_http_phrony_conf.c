@@ -209,16 +209,16 @@ ngx_http_phrony_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t                  by = ngx_string("phrony on");
     ngx_http_core_loc_conf_t  *clcf;
 
-    rv = ngx_conf_set_flag_slot(cf, cmd, conf);
-
-    if (rv != NGX_CONF_OK || !plcf->enable) {
-        return rv;
-    }
-
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (clcf->handler == ngx_http_phrony_status_handler) {
         return "conflicts with \"phrony_status\" in the same location";
+    }
+
+    rv = ngx_conf_set_flag_slot(cf, cmd, conf);
+
+    if (rv != NGX_CONF_OK || !plcf->enable) {
+        return rv;
     }
 
     ngx_http_phrony_needed(cf, &by);

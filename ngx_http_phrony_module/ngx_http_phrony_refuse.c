@@ -7,6 +7,7 @@
 #include "ngx_http_phrony_refuse.h"
 #include "ngx_http_phrony_compat.h"
 #include "ngx_http_phrony_headers.h"
+#include "ngx_http_phrony_instance.h"
 
 
 #define NGX_HTTP_PHRONY_UNAVAILABLE_RETRY  1000     /* ms */
@@ -88,6 +89,10 @@ ngx_http_phrony_log_refusal(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     u_char                         retry[sizeof(", retry after s")
                                          + NGX_INT64_LEN];
     const phrony_reason_info_t    *info;
+
+    if (r->connection->log->log_level < ctx->conf->log_level) {
+        return;
+    }
 
     ngx_memcpy(trigger, "-", 2);
     ngx_memcpy(key, "-", 2);
@@ -244,12 +249,9 @@ ngx_http_phrony_retry_after(ngx_http_phrony_ctx_t *ctx)
 static ngx_buf_t *
 ngx_http_phrony_refuse_body(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
-    ngx_buf_t                    *b;
-    phrony_problem_t              problem;
-    ngx_http_variable_value_t    *vv;
-    ngx_http_phrony_main_conf_t  *pmcf;
-
-    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+    ngx_buf_t                  *b;
+    phrony_problem_t            problem;
+    ngx_http_variable_value_t  *vv;
 
     b = ngx_create_temp_buf(r->pool, PHRONY_FIELDS_PROBLEM_LEN);
     if (b == NULL) {
@@ -267,9 +269,9 @@ ngx_http_phrony_refuse_body(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
         problem.column = ctx->body_error.column;
     }
 
-    vv = ngx_http_get_indexed_variable(r, pmcf->request_id);
+    vv = ngx_http_phrony_request_id(r);
 
-    if (vv && !vv->not_found) {
+    if (vv) {
         problem.instance.data = vv->data;
         problem.instance.len = vv->len;
     }

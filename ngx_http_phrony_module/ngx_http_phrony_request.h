@@ -45,6 +45,7 @@ typedef struct {
     ngx_http_phrony_outcome_t    outcome;
 
     unsigned                     authorized:1;  /* steps 1 to 6 passed */
+    unsigned                     type_checked:1;    /* of the body */
     unsigned                     body_read:1;
     unsigned                     decided:1;     /* step 8 was taken */
     unsigned                     counted:1;     /* op.limits are true */

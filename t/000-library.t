@@ -164,11 +164,11 @@ subtest 'complaints' => sub {
     my $victim = victim()->start;
     my ($worker) = $victim->workers;
 
-    kill SEGV => $worker;
+    kill ABRT => $worker;
     wait_for { $victim->log =~ /exited on signal/ } 5, 'the log line';
     $victim->quit;
-    complains($victim, qr/$worker exited on signal 11/, 'a dead worker');
-    complains($victim, qr/\A\z/, 'unless allowed', qr/exited on signal 11/);
+    complains($victim, qr/$worker exited on signal 6/, 'a dead worker');
+    complains($victim, qr/\A\z/, 'unless allowed', qr/exited on signal 6/);
 
     $victim = victim()->start;
     $victim->configure(http => 'nonsense on;');
@@ -180,6 +180,11 @@ subtest 'complaints' => sub {
     write_file("victim$count/sanitizer/asan.1", "ERROR: it leaks\n");
     $victim->quit;
     complains($victim, qr/it leaks/, 'a report');
+
+    $victim = victim()->start;
+    write_file("victim$count/error.log", "a.c:1:2: runtime error: odd\n");
+    $victim->quit;
+    complains($victim, qr/a\.c:1:2/, 'a report in the log');
 
     $victim = victim()->start;
     my @orphans = $victim->workers;

@@ -1,20 +1,19 @@
 #!/usr/bin/perl
 
-# Slots belong to runs: taken by a start, bound by its answer, freed by the
-# run's end, by a refusal, or by time.
+# Slots belong to runs: taken by a start, bound by its answer, given back at once
+# if no run was started, and in time if nobody knows.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Phrony::Test;
 
-use Mojo::Util qw(gzip);
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my $up = stand_in();
 
 my $policy = policy(
     agents => {
-        (map { ("one$_" => {maxConcurrentRuns => 1}) } 1 .. 120),
+        (map { ("one$_" => {maxConcurrentRuns => 1}) } 1 .. 60),
         two    => {maxConcurrentRuns => 2},
         three  => {maxConcurrentRuns => 3},
         five   => {maxConcurrentRuns => 5},
@@ -23,8 +22,7 @@ my $policy = policy(
     keys => {alice => {}, bob => {agents => ['other']}},
 );
 
-my $ports = {map { ("p_$_" => free_port()) }
-    qw(dead brief off custom short slow)};
+my $ports = {map { ("p_$_" => free_port()) } qw(dead brief slow)};
 
 my $nginx = nginx(%$ports, closed => free_port(),
     http => <<'END', location => 'location = /status { phrony_status; }',
@@ -39,24 +37,6 @@ my $nginx = nginx(%$ports, closed => free_port(),
     server {
         listen 127.0.0.1:{{p_brief}};
         proxy_read_timeout 300ms;
-        location / { phrony on; proxy_pass http://{{upstream_name}}; }
-    }
-
-    server {
-        listen 127.0.0.1:{{p_off}};
-        proxy_ignore_client_abort off;
-        location / { phrony on; proxy_pass http://{{upstream_name}}; }
-    }
-
-    server {
-        listen 127.0.0.1:{{p_custom}};
-        phrony_terminal_status Done "Gave Up";
-        location / { phrony on; proxy_pass http://{{upstream_name}}; }
-    }
-
-    server {
-        listen 127.0.0.1:{{p_short}};
-        phrony_run_ttl 2s;
         location / { phrony on; proxy_pass http://{{upstream_name}}; }
     }
 
@@ -105,6 +85,17 @@ sub is_free {
 sub is_known { poll($_[0], key => 'bob')->status == 403 }
 
 
+# An assertion about what comes true in time.
+
+sub becomes (&$) {
+    my ($condition, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    return ok eval { wait_for { $condition->() } 15, $name }, $name;
+}
+
+
 subtest 'as many as the limit' => sub {
     my @r = map { start_run('three', key => 'alice') } 1 .. 4;
 
@@ -122,82 +113,11 @@ subtest 'as many as the limit' => sub {
 };
 
 
-subtest 'what a poll says' => sub {
-    my $padded = sub { '{"output":{"status":"Running","x":"' . 'y' x 5_000
-        . "\"}," . $_[0] . '}' };
-
-    # what the upstream answers, %s is the run's id; whether it is the end
-
-    my @answers = (
-        (map { [$_, {set => {status => $_}}, 1] } qw(Completed Failed
-            Cancelled Terminated TimedOut completed CANCELLED)),
-        (map { [$_, {set => {status => $_}}, 0] } qw(Running WaitingForHITL
-            WaitingForAITL WaitingForResponse WaitingForTimer Completed2
-            Complete), '', ' Completed'),
-        ['first', {body => '{"status":"Failed","runId":"%s","output":{}}'}, 1],
-        ['last', {body => '{"runId":"%s","output":[{}],"status":"Failed"}'}, 1],
-        ['after an object', {body => $padded->('"status":"Failed"')}, 1],
-        ['after 5 MB', {size => 5_000_000, padding => 'first',
-            set => {status => 'Failed'}}, 1],
-        ['before 5 MB, byte by byte', {size => 20_000, pieces => 7,
-            chunked => 1, set => {status => 'Failed'}}, 1],
-        ['without a length', {'until-close' => 1,
-            set => {status => 'Failed'}}, 1],
-        ['escaped', {body => '{"\u0073tat\u0075s" : "\u0046ailed"}'}, 1],
-        ['repeated, the last is it',
-            {body => '{"status":"Running","status":"Failed"}'}, 1],
-        ['repeated, the last is not',
-            {body => '{"status":"Failed","status":"Running"}'}, 0],
-        ['repeated, the last is no string',
-            {body => '{"status":"Failed","status":null}'}, 0],
-        ['runId in capitals', {body => '{"status":"Failed","runId":"%S"}'}, 1],
-        ["another's runId", {body => '{"status":"Failed","runId":"'
-            . $policy->agent('x') . '"}'}, 0],
-        ['a runId that is none',
-            {body => '{"status":"Failed","runId":17}'}, 0],
-        ['nested', {body => '{"run":{"status":"Failed"}}'}, 0],
-        ['nested in an array', {body => '[{"status":"Failed"}]'}, 0],
-        ['in a string', {body => '{"a":"\",\"status\":\"Failed\""}'}, 0],
-        ['cut', {body => '{"status":"Failed"'}, 0],
-        ['two objects', {body => '{"status":"Failed"}{}'}, 0],
-        ['a broken end', {break => 'in-body', set => {status => 'Failed'}}, 0],
-        ['not 200', {status => 404, body => '{"status":"Failed"}'}, 0],
-        ['201', {status => 201, set => {status => 'Failed'}}, 0],
-        ['gzip', {gzip => 1, set => {status => 'Failed'}}, 0],
-        ['another encoding', {header => 'Content-Encoding: x',
-            set => {status => 'Failed'}}, 0],
-    );
-
-    for (@answers) {
-        my ($name, $asked, $end) = @$_;
-        my $agent = agent();
-        my $run = start_run($agent, key => 'alice')->json->{runId};
-
-        $asked->{body} =~ s/%s/$run/, $asked->{body} =~ s/%S/uc $run/e
-            if $asked->{body};
-
-        eval { poll($run, key => 'alice', stand_in => $asked) };
-        is !!is_free($agent), !!$end, "'$name' " . ($end ? 'frees' : 'keeps');
-        ok is_known($run), 'it stays known' if $end;
-    }
-
-    for ([HEAD => ''], [POST => ''], [GET => '/conversation'], [GET => '/x']) {
-        my ($method, $below) = @$_;
-        my $agent = agent();
-        my $run = start_run($agent, key => 'alice')->json->{runId};
-
-        req($method => "/v1/runs/$run$below", key => $policy->key('alice'),
-            stand_in => {status => 200, body => '{"status":"Failed"}'});
-        ok !is_free($agent), "$method $below keeps";
-    }
-};
-
-
 subtest 'an upstream that starts nothing' => sub {
     for my $status (301, 400, 401, 404, 409, 429, 499, 500, 501, 503) {
         my $agent = agent();
         is start_run($agent, key => 'alice', stand_in => {status => $status})
-            ->status, $status, $status;
+            ->status, $status, "status $status";
         ok is_free($agent), 'gives the slot back';
     }
 
@@ -250,7 +170,7 @@ subtest 'an outcome that is not known' => sub {
         7, 'and logged';
 
     for my $name (sort keys %agent) {
-        wait_for { is_free($agent{$name}) } 15, "the slot of '$name'";
+        becomes { is_free($agent{$name}) } "$name: the slot comes back";
         cmp_ok time - $started{$name}, '>=', 1.9, "$name: free after its time";
     }
 };
@@ -295,92 +215,6 @@ subtest 'other answers to a start' => sub {
     is start_at('slow', $agent, pieces => 5, gap => 0.005)->status, 202,
         'in small pieces, unbuffered';
     ok !is_free($agent), 'takes a slot';
-};
-
-
-# Sends a start and goes away; the upstream answers all the same.
-
-sub abandon {
-    my ($port, $agent, %asked) = @_;
-
-    my $client = $port ? client($ports->{"p_$port"}) : $nginx->client;
-    my $connection = $client->open_connection;
-    my $seen = $up->state->{requests};
-
-    $connection->send($client->request_bytes(POST => path($agent), json => {},
-        key => $policy->key('alice'), stand_in => \%asked));
-    wait_for { $up->state->{requests} > $seen } 10, 'the request';
-    $connection->end;
-}
-
-
-subtest 'a client that goes away' => sub {
-    my ($agent, $other, $run, $lost) = (agent(), agent(), uuid(), uuid());
-
-    abandon('', $agent, run => $run, delay => 0.4);
-    wait_for { is_known($run) } 10, 'the run to be bound';
-    pass 'proxy_ignore_client_abort on: bound';
-
-    my $started = time;
-    abandon('off', $other, run => $lost, delay => 0.4);
-    ok !is_free($other), 'off: the slot is kept';
-    wait_for { is_free($other) } 15, 'the slot';
-    cmp_ok time - $started, '>=', 1.9, 'for its time';
-    ok !is_known($lost), 'and the run is not known';
-    ok !is_free($agent), 'while a bound one lasts';
-
-    ($agent, $run) = (agent(), uuid());
-    eval { h2(POST => path($agent), key => $policy->key('alice'), json => {},
-        timeout => 0.3, stand_in => {delay => 1, run => $run}) };
-    like $@, qr/no HTTP\/2 answer/, 'HTTP/2: reset';
-    wait_for { is_known($run) } 10, 'the run to be bound';
-};
-
-
-subtest 'a run that nobody asks for' => sub {
-    my ($agent, $polled, $idle) = (agent(), agent(), agent());
-    my $run = start_at('short', $agent)->json->{runId};
-    my $kept = start_at('short', $polled)->json->{runId};
-    my $began = time;
-
-    ok is_known($run), 'is known';
-
-    while (time < $began + 5) {
-        client($ports->{p_short})->req(GET => "/v1/runs/$kept",
-            key => $policy->key('alice'));
-        sleep 0.1;
-    }
-
-    ok is_free($agent), 'loses its slot after phrony_run_ttl';
-    ok !is_known($run), 'and is forgotten';
-    ok !is_free($polled), 'one that is polled does not';
-    ok is_known($kept), 'nor is it forgotten';
-};
-
-
-subtest 'phrony_terminal_status' => sub {
-    for (['Done', 1], ['gave up', 1], ['Completed', 0], ['Failed', 0]) {
-        my ($status, $end) = @$_;
-        my $agent = agent();
-        my $run = start_at('custom', $agent)->json->{runId};
-
-        client($ports->{p_custom})->req(GET => "/v1/runs/$run",
-            key => $policy->key('alice'),
-            stand_in => {set => {status => $status}});
-        is !!is_free($agent), !!$end, $status;
-    }
-};
-
-
-subtest 'who may see a run' => sub {
-    my $run = start_run('other', key => 'bob')->json->{runId};
-    my $own = start_run(agent(), key => 'alice')->json->{runId};
-
-    is poll($run, key => 'bob')->status, 200, "one's own";
-    problem_is(poll($own, key => 'bob'), 403, 'run_out_of_scope', 'another');
-    is $up->requests(qr/$own/), 0, 'the upstream is not asked';
-    is poll(uuid(), key => 'bob')->status, 404, 'one that nobody knows';
-    is $up->last_request->{status}, 404, 'is for the upstream to say';
 };
 
 

@@ -55,8 +55,13 @@ static const unsigned char *phrony_answer_string(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_answer_text(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
-static void phrony_answer_end_name(phrony_answer_t *answer);
-static void phrony_answer_end_value(phrony_answer_t *answer);
+static void phrony_answer_end_text(phrony_answer_t *answer,
+    const phrony_str_t *text);
+static void phrony_answer_end_name(phrony_answer_t *answer,
+    const phrony_str_t *name);
+static void phrony_answer_end_value(phrony_answer_t *answer,
+    const phrony_str_t *value);
+static int phrony_answer_is_clean(const phrony_str_t *text);
 
 
 static const phrony_str_t  phrony_answer_run_id = phrony_str("runId");
@@ -468,6 +473,31 @@ static const unsigned char *
 phrony_answer_text(phrony_answer_t *answer, const unsigned char *p,
     const unsigned char *last)
 {
+    phrony_str_t          text;
+    const unsigned char  *end;
+
+    if (phrony_text_is_new(&answer->text)) {
+
+        /* most are here as a whole, and without escapes */
+
+        end = phrony_text_plain(p, last);
+
+        if (end < last && *end == '"') {
+            text.len = (size_t) (end - p);
+            text.data = (unsigned char *) p;
+
+            if (answer->state == PHRONY_ANSWER_TEXT
+                && !phrony_answer_is_clean(&text))
+            {
+                text.len = 0;
+            }
+
+            phrony_answer_end_text(answer, &text);
+
+            return end + 1;
+        }
+    }
+
     p = phrony_text_read(&answer->text, p, last);
 
     if (answer->text.state == PHRONY_TEXT_BROKEN) {
@@ -479,61 +509,78 @@ phrony_answer_text(phrony_answer_t *answer, const unsigned char *p,
         return p;
     }
 
-    if (answer->state == PHRONY_ANSWER_NAME) {
-        phrony_answer_end_name(answer);
+    text.len = answer->text.unusable ? 0 : answer->text.len;
+    text.data = answer->text.data;
 
-    } else {
-        phrony_answer_end_value(answer);
-    }
+    phrony_answer_end_text(answer, &text);
 
     return p;
+}
+
+
+static void
+phrony_answer_end_text(phrony_answer_t *answer, const phrony_str_t *text)
+{
+    if (answer->state == PHRONY_ANSWER_NAME) {
+        phrony_answer_end_name(answer, text);
+
+    } else {
+        phrony_answer_end_value(answer, text);
+    }
 }
 
 
 /* The last value counts: a new one voids an earlier one from the start. */
 
 static void
-phrony_answer_end_name(phrony_answer_t *answer)
+phrony_answer_end_name(phrony_answer_t *answer, const phrony_str_t *name)
 {
-    phrony_str_t  name;
-
-    name.len = answer->text.unusable ? 0 : answer->text.len;
-    name.data = answer->text.data;
-
     answer->state = PHRONY_ANSWER_COLON;
     answer->member = PHRONY_ANSWER_OTHER;
 
-    if (phrony_str_eq(&name, &phrony_answer_run_id)) {
+    if (phrony_str_eq(name, &phrony_answer_run_id)) {
         answer->member = PHRONY_ANSWER_RUN_ID;
         answer->run_seen = 1;
         answer->has_run = 0;
 
-    } else if (phrony_str_eq(&name, &phrony_answer_status)) {
+    } else if (phrony_str_eq(name, &phrony_answer_status)) {
         answer->member = PHRONY_ANSWER_STATUS;
         answer->status_len = 0;
     }
 }
 
 
-static void
-phrony_answer_end_value(phrony_answer_t *answer)
-{
-    phrony_str_t  text;
+/* An empty value is as unusable as one that could not be decoded. */
 
+static void
+phrony_answer_end_value(phrony_answer_t *answer, const phrony_str_t *value)
+{
     answer->state = PHRONY_ANSWER_COMMA;
 
-    if (answer->text.unusable) {
+    if (answer->member == PHRONY_ANSWER_RUN_ID) {
+        answer->has_run = (phrony_uuid_parse(value, &answer->run_id) == 0);
         return;
     }
 
-    if (answer->member == PHRONY_ANSWER_STATUS) {
-        memcpy(answer->status, answer->text.data, answer->text.len);
-        answer->status_len = answer->text.len;
-        return;
+    if (value->len <= PHRONY_ANSWER_STATUS_MAX) {
+        memcpy(answer->status, value->data, value->len);
+        answer->status_len = value->len;
+    }
+}
+
+
+/* Control characters must not stand in a string as they are. */
+
+static int
+phrony_answer_is_clean(const phrony_str_t *text)
+{
+    size_t  i;
+
+    for (i = 0; i < text->len; i++) {
+        if (text->data[i] < 0x20) {
+            return 0;
+        }
     }
 
-    text.len = answer->text.len;
-    text.data = answer->text.data;
-
-    answer->has_run = (phrony_uuid_parse(&text, &answer->run_id) == 0);
+    return 1;
 }

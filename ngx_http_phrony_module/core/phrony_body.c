@@ -10,6 +10,7 @@
 
 #include "phrony_body.h"
 #include "phrony_json.h"
+#include "phrony_plain.h"
 
 
 /*
@@ -44,6 +45,9 @@ static size_t phrony_body_readable(const phrony_str_t *body);
 static void phrony_body_locate(phrony_json_token_t *token, size_t offset);
 
 
+static const phrony_str_t  phrony_body_usual_type =
+    phrony_str("application/json");
+
 static const char  phrony_body_bom[] =
     "the text must not begin with a byte order mark";
 
@@ -66,6 +70,10 @@ phrony_body_check_type(const phrony_str_t *content_type)
     const unsigned char  *p;
 
     p = content_type->data;
+
+    if (phrony_str_eq(content_type, &phrony_body_usual_type)) {
+        return PHRONY_REASON_NONE;
+    }
 
     type = phrony_body_spaces(content_type, 0);
     subtype = phrony_body_name(content_type, type);
@@ -163,7 +171,7 @@ phrony_body_check(const phrony_str_t *body, phrony_body_error_t *error)
     json_error_t     parser;
     phrony_reason_t  reason;
 
-    if (body->len == 0) {
+    if (body->len == 0 || phrony_plain_check(body)) {
         return PHRONY_REASON_NONE;
     }
 

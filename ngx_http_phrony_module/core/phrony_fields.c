@@ -5,6 +5,7 @@
 
 
 #include "phrony_fields.h"
+#include "phrony_utf8.h"
 
 
 #define PHRONY_FIELDS_DETAIL_LEN    512
@@ -14,26 +15,37 @@
 
 #define PHRONY_FIELDS_INTEGER_MAX   999999999999999
 
-#define PHRONY_FIELDS_DIGITS        20      /* of a 64-bit number */
 #define PHRONY_FIELDS_CHARACTER     6       /* bytes, as in \u001f */
 
 #define phrony_fields_literal(p, text)                                        \
     phrony_fields_copy(p, (const unsigned char *) text, sizeof(text) - 1)
 
 
-/* What a limit is called, and its window or unit. */
+/*
+ * The draft still moves: whatever it may rename stands here and in the table
+ * below.
+ */
+
+#define PHRONY_FIELDS_QUOTA      ";q="
+#define PHRONY_FIELDS_REMAINING  ";r="
+#define PHRONY_FIELDS_RESET      ";t="
+#define PHRONY_FIELDS_WINDOW     ";w="
+#define PHRONY_FIELDS_UNIT       ";qu="
+
+#define phrony_fields_row(text, scope)                                        \
+    { phrony_str(text),                                                       \
+      phrony_str("\"" text "\"" PHRONY_FIELDS_QUOTA), phrony_str(scope),      \
+      phrony_str("\"" text "\"" PHRONY_FIELDS_REMAINING) }
+
+
+/* What a limit is called, and what stands around its numbers. */
 
 typedef struct {
     phrony_str_t  name;
-    phrony_str_t  scope;
+    phrony_str_t  quota;        /* before the quota */
+    phrony_str_t  scope;        /* behind it: its window or unit */
+    phrony_str_t  remaining;    /* before what remains of it */
 } phrony_fields_limit_t;
-
-
-typedef enum {
-    PHRONY_FIELDS_QUOTA = 0,
-    PHRONY_FIELDS_REMAINING,
-    PHRONY_FIELDS_RESET
-} phrony_fields_param_t;
 
 
 static unsigned char *phrony_fields_copy(unsigned char *p,
@@ -42,42 +54,34 @@ static unsigned char *phrony_fields_str(unsigned char *p,
     const phrony_str_t *text);
 static unsigned char *phrony_fields_name(unsigned char *p, size_t id);
 static unsigned char *phrony_fields_number(unsigned char *p, uint64_t n);
-static unsigned char *phrony_fields_param(unsigned char *p,
-    phrony_fields_param_t param, int64_t value);
+static unsigned char *phrony_fields_integer(unsigned char *p, int64_t n);
 static unsigned char *phrony_fields_string(unsigned char *p,
     const phrony_str_t *value, size_t max);
 static unsigned char *phrony_fields_position(unsigned char *p, size_t line,
     size_t column);
 static unsigned char *phrony_fields_violated(unsigned char *p,
     const phrony_limit_t *limits);
+static size_t phrony_fields_plain(const unsigned char *p,
+    const unsigned char *last, size_t max);
 static size_t phrony_fields_character(unsigned char *out,
     const unsigned char **data, const unsigned char *last);
 static size_t phrony_fields_escape(unsigned char *out, unsigned char ch);
-static size_t phrony_fields_utf8(const unsigned char *p,
-    const unsigned char *last);
-
-
-/* The draft still moves: whatever it may rename stands in these tables. */
-
-static const phrony_str_t  phrony_fields_params[] = {
-    [PHRONY_FIELDS_QUOTA] = phrony_str(";q="),
-    [PHRONY_FIELDS_REMAINING] = phrony_str(";r="),
-    [PHRONY_FIELDS_RESET] = phrony_str(";t=")
-};
 
 
 static const phrony_fields_limit_t  phrony_fields_limits[] = {
 
-    [PHRONY_LIMIT_RPM] = { phrony_str("rpm"), phrony_str(";w=60") },
+    [PHRONY_LIMIT_RPM] = phrony_fields_row("rpm", PHRONY_FIELDS_WINDOW "60"),
 
-    [PHRONY_LIMIT_RPD] = { phrony_str("rpd"), phrony_str(";w=86400") },
+    [PHRONY_LIMIT_RPD] = phrony_fields_row("rpd",
+                                           PHRONY_FIELDS_WINDOW "86400"),
 
-    [PHRONY_LIMIT_RUNS] = { phrony_str("runs"),
-                            phrony_str(";qu=\"concurrent-requests\"") },
+    [PHRONY_LIMIT_RUNS] = phrony_fields_row("runs", PHRONY_FIELDS_UNIT
+                                            "\"concurrent-requests\""),
 
-    [PHRONY_LIMIT_READS] = { phrony_str("reads"), phrony_str(";w=60") },
+    [PHRONY_LIMIT_READS] = phrony_fields_row("reads",
+                                             PHRONY_FIELDS_WINDOW "60"),
 
-    [PHRONY_LIMIT_MAX] = { phrony_str(""), phrony_str("") }
+    [PHRONY_LIMIT_MAX] = phrony_fields_row("", "")
 };
 
 
@@ -99,8 +103,8 @@ phrony_fields_policy(unsigned char *buf, const phrony_limit_t *limits)
             p = phrony_fields_literal(p, ", ");
         }
 
-        p = phrony_fields_name(p, id);
-        p = phrony_fields_param(p, PHRONY_FIELDS_QUOTA, limits[id].quota);
+        p = phrony_fields_str(p, &phrony_fields_limits[id].quota);
+        p = phrony_fields_integer(p, limits[id].quota);
         p = phrony_fields_str(p, &phrony_fields_limits[id].scope);
     }
 
@@ -126,12 +130,12 @@ phrony_fields_ratelimit(unsigned char *buf, const phrony_limit_t *limits)
             p = phrony_fields_literal(p, ", ");
         }
 
-        p = phrony_fields_name(p, id);
-        p = phrony_fields_param(p, PHRONY_FIELDS_REMAINING,
-                                limits[id].remaining);
+        p = phrony_fields_str(p, &phrony_fields_limits[id].remaining);
+        p = phrony_fields_integer(p, limits[id].remaining);
 
         if (limits[id].reset >= 0) {
-            p = phrony_fields_param(p, PHRONY_FIELDS_RESET,
+            p = phrony_fields_literal(p, PHRONY_FIELDS_RESET);
+            p = phrony_fields_integer(p,
                                     phrony_fields_seconds(limits[id].reset));
         }
     }
@@ -234,37 +238,40 @@ phrony_fields_name(unsigned char *p, size_t id)
 static unsigned char *
 phrony_fields_number(unsigned char *p, uint64_t n)
 {
-    unsigned char  *digit, buf[PHRONY_FIELDS_DIGITS];
+    uint64_t        rest;
+    unsigned char  *end;
 
-    digit = buf + PHRONY_FIELDS_DIGITS;
+    end = p + 1;
+
+    for (rest = n; rest >= 10; rest /= 10) {
+        end++;
+    }
+
+    p = end;
 
     do {
-        *--digit = (unsigned char) ('0' + n % 10);
+        *--p = (unsigned char) ('0' + n % 10);
         n /= 10;
     } while (n);
 
-    return phrony_fields_copy(p, digit,
-                              (size_t) (buf + PHRONY_FIELDS_DIGITS - digit));
+    return end;
 }
 
 
-/* A parameter with an Integer that a structured field can hold. */
+/* An Integer that a structured field can hold. */
 
 static unsigned char *
-phrony_fields_param(unsigned char *p, phrony_fields_param_t param,
-    int64_t value)
+phrony_fields_integer(unsigned char *p, int64_t n)
 {
-    if (value < 0) {
-        value = 0;
+    if (n < 0) {
+        n = 0;
     }
 
-    if (value > PHRONY_FIELDS_INTEGER_MAX) {
-        value = PHRONY_FIELDS_INTEGER_MAX;
+    if (n > PHRONY_FIELDS_INTEGER_MAX) {
+        n = PHRONY_FIELDS_INTEGER_MAX;
     }
 
-    p = phrony_fields_str(p, &phrony_fields_params[param]);
-
-    return phrony_fields_number(p, (uint64_t) value);
+    return phrony_fields_number(p, (uint64_t) n);
 }
 
 
@@ -287,6 +294,16 @@ phrony_fields_string(unsigned char *p, const phrony_str_t *value, size_t max)
         last = data + value->len;
 
         while (data < last) {
+            n = phrony_fields_plain(data, last, max);
+
+            p = phrony_fields_copy(p, data, n);
+            data += n;
+            max -= n;
+
+            if (data == last || max == 0) {
+                break;
+            }
+
             n = phrony_fields_character(out, &data, last);
 
             if (n > max) {
@@ -301,6 +318,28 @@ phrony_fields_string(unsigned char *p, const phrony_str_t *value, size_t max)
     *p++ = '"';
 
     return p;
+}
+
+
+/* How many bytes, "max" at most, stand in a JSON string as they are. */
+
+static size_t
+phrony_fields_plain(const unsigned char *p, const unsigned char *last,
+    size_t max)
+{
+    size_t  n;
+
+    if ((size_t) (last - p) < max) {
+        max = (size_t) (last - p);
+    }
+
+    for (n = 0; n < max; n++) {
+        if (p[n] < 0x20 || p[n] >= 0x80 || p[n] == '"' || p[n] == '\\') {
+            break;
+        }
+    }
+
+    return n;
 }
 
 
@@ -365,7 +404,7 @@ phrony_fields_character(unsigned char *out, const unsigned char **data,
         return phrony_fields_escape(out, *p);
     }
 
-    n = phrony_fields_utf8(p, last);
+    n = phrony_utf8_length(p, last);
 
     if (n == 0) {
         *data = p + 1;
@@ -401,43 +440,4 @@ phrony_fields_escape(unsigned char *out, unsigned char ch)
     out[5] = (unsigned char) digits[ch & 0x0f];
 
     return 6;
-}
-
-
-/*
- * The length of the well-formed sequence (RFC 3629) that begins at "p", which
- * is not ASCII; 0 if there is none.  Overlong forms, surrogates and what is
- * above U+10FFFF show in the second byte.
- */
-
-static size_t
-phrony_fields_utf8(const unsigned char *p, const unsigned char *last)
-{
-    size_t         i, n;
-    unsigned char  low, high;
-
-    if (*p < 0xc2 || *p > 0xf4) {
-        return 0;
-    }
-
-    n = (*p < 0xe0) ? 2 : (*p < 0xf0) ? 3 : 4;
-
-    if ((size_t) (last - p) < n) {
-        return 0;
-    }
-
-    low = (*p == 0xe0) ? 0xa0 : (*p == 0xf0) ? 0x90 : 0x80;
-    high = (*p == 0xed) ? 0x9f : (*p == 0xf4) ? 0x8f : 0xbf;
-
-    if (p[1] < low || p[1] > high) {
-        return 0;
-    }
-
-    for (i = 2; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-
-    return n;
 }

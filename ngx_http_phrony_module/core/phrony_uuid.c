@@ -11,9 +11,25 @@
 
 #define phrony_uuid_rotate(x, n)  (((x) << (n)) | ((x) >> (64 - (n))))
 
+/* SipRound, on four variables so that they stay in registers. */
 
-static uint64_t phrony_uuid_load(const unsigned char *p);
-static void phrony_uuid_round(uint64_t v[4]);
+#define phrony_uuid_round(a, b, c, d)                                         \
+    do {                                                                      \
+        a += b;                                                               \
+        c += d;                                                               \
+        b = phrony_uuid_rotate(b, 13) ^ a;                                    \
+        d = phrony_uuid_rotate(d, 16) ^ c;                                    \
+        a = phrony_uuid_rotate(a, 32);                                        \
+                                                                              \
+        c += b;                                                               \
+        a += d;                                                               \
+        b = phrony_uuid_rotate(b, 17) ^ c;                                    \
+        d = phrony_uuid_rotate(d, 21) ^ a;                                    \
+        c = phrony_uuid_rotate(c, 32);                                        \
+    } while (0)
+
+
+static inline uint64_t phrony_uuid_load(const unsigned char *p);
 
 
 /* A digit's value with PHRONY_UUID_DIGIT set, 0 for any other byte. */
@@ -103,56 +119,40 @@ phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
 uint64_t
 phrony_uuid_hash(const phrony_uuid_t *uuid, uint64_t seed)
 {
-    unsigned  i;
-    uint64_t  key, word, v[4];
+    uint64_t  key, low, high, a, b, c, d;
 
     key = seed * 0x9e3779b97f4a7c15ULL + 0xd1b54a32d192ed03ULL;
 
-    v[0] = seed ^ 0x736f6d6570736575ULL;
-    v[1] = key ^ 0x646f72616e646f6dULL;
-    v[2] = seed ^ 0x6c7967656e657261ULL;
-    v[3] = key ^ 0x7465646279746573ULL;
+    low = phrony_uuid_load(uuid->bytes);
+    high = phrony_uuid_load(uuid->bytes + 8);
 
-    for (i = 0; i < PHRONY_UUID_LEN; i += 8) {
-        word = phrony_uuid_load(&uuid->bytes[i]);
+    a = seed ^ 0x736f6d6570736575ULL;
+    b = key ^ 0x646f72616e646f6dULL;
+    c = seed ^ 0x6c7967656e657261ULL;
+    d = key ^ 0x7465646279746573ULL;
 
-        v[3] ^= word;
-        phrony_uuid_round(v);
-        v[0] ^= word;
-    }
+    d ^= low;
+    phrony_uuid_round(a, b, c, d);
+    a ^= low;
 
-    v[2] ^= 0xff;
+    d ^= high;
+    phrony_uuid_round(a, b, c, d);
+    a ^= high;
 
-    for (i = 0; i < 3; i++) {
-        phrony_uuid_round(v);
-    }
+    c ^= 0xff;
+    phrony_uuid_round(a, b, c, d);
+    phrony_uuid_round(a, b, c, d);
+    phrony_uuid_round(a, b, c, d);
 
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    return a ^ b ^ c ^ d;
 }
 
 
-static uint64_t
+static inline uint64_t
 phrony_uuid_load(const unsigned char *p)
 {
     return (uint64_t) p[0] | (uint64_t) p[1] << 8
            | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
            | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
            | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
-}
-
-
-static void
-phrony_uuid_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = phrony_uuid_rotate(v[1], 13) ^ v[0];
-    v[3] = phrony_uuid_rotate(v[3], 16) ^ v[2];
-    v[0] = phrony_uuid_rotate(v[0], 32);
-
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = phrony_uuid_rotate(v[1], 17) ^ v[2];
-    v[3] = phrony_uuid_rotate(v[3], 21) ^ v[0];
-    v[2] = phrony_uuid_rotate(v[2], 32);
 }

@@ -8,7 +8,7 @@
 
 
 static inline uint32_t *phrony_window_ring(phrony_window_t *window);
-static int64_t phrony_window_leaves(const phrony_window_t *window,
+static int64_t phrony_window_leaves(phrony_window_t *window,
     const phrony_window_shape_t *shape, uint64_t excess, uint64_t now);
 
 
@@ -49,8 +49,15 @@ phrony_window_advance(phrony_window_t *window,
             window->sum = 0;
         }
 
+        window->span = 0;
         window->bucket = bucket;
         return;
+    }
+
+    window->span += (uint32_t) left;
+
+    if (window->span >= shape->places) {
+        window->span = shape->places - 1;
     }
 
     place = (uint32_t) (window->bucket % shape->places);
@@ -71,15 +78,19 @@ phrony_window_repair(phrony_window_t *window,
     const phrony_window_shape_t *shape)
 {
     uint32_t   i;
+    uint64_t   sum;
     uint32_t  *ring;
 
     ring = phrony_window_ring(window);
 
-    window->sum = 0;
+    sum = 0;
 
     for (i = 0; i < shape->places; i++) {
-        window->sum += ring[i];
+        sum += ring[i];
     }
+
+    window->sum = (sum < UINT32_MAX) ? (uint32_t) sum : UINT32_MAX;
+    window->span = shape->places - 1;
 }
 
 
@@ -94,15 +105,11 @@ void
 phrony_window_count(phrony_window_t *window,
     const phrony_window_shape_t *shape)
 {
-    uint32_t  *counter;
-
-    counter = phrony_window_ring(window) + window->bucket % shape->places;
-
-    if (*counter == UINT32_MAX) {
+    if (window->sum == UINT32_MAX) {
         return;
     }
 
-    (*counter)++;
+    phrony_window_ring(window)[window->bucket % shape->places]++;
     window->sum++;
 }
 
@@ -119,7 +126,7 @@ phrony_window_remaining(const phrony_window_t *window, int64_t limit)
 
 
 int64_t
-phrony_window_wait(const phrony_window_t *window,
+phrony_window_wait(phrony_window_t *window,
     const phrony_window_shape_t *shape, int64_t limit, uint64_t now)
 {
     if (phrony_window_admits(window, limit)) {
@@ -136,7 +143,7 @@ phrony_window_wait(const phrony_window_t *window,
 
 
 int64_t
-phrony_window_reset(const phrony_window_t *window,
+phrony_window_reset(phrony_window_t *window,
     const phrony_window_shape_t *shape, int64_t limit, uint64_t now)
 {
     if (window->sum == 0 || limit == 0) {
@@ -151,34 +158,43 @@ phrony_window_reset(const phrony_window_t *window,
 }
 
 
-/* Milliseconds until the oldest "excess" events (1 to the sum) have left. */
+/*
+ * Milliseconds until the oldest "excess" events (1 to the sum) have left.
+ * Empty buckets before the oldest event are looked at once, and then not
+ * again, so that this costs no walk along the ring for each request.
+ */
 
 static int64_t
-phrony_window_leaves(const phrony_window_t *window,
+phrony_window_leaves(phrony_window_t *window,
     const phrony_window_shape_t *shape, uint64_t excess, uint64_t now)
 {
-    uint32_t         i, place;
+    uint32_t         place, back;
     uint64_t         gone, leaves;
     const uint32_t  *ring;
 
-    ring = (const uint32_t *) (window + 1);
-
-    place = (uint32_t) (window->bucket % shape->places);
+    ring = phrony_window_ring(window);
     gone = 0;
 
-    for (i = 1; i < shape->places; i++) {
-        place = (place + 1 == shape->places) ? 0 : place + 1;
+    place = (uint32_t) ((window->bucket + shape->places - window->span)
+                        % shape->places);
 
+    for (back = window->span; back; back--) {
         gone += ring[place];
 
         if (gone >= excess) {
             break;
         }
+
+        if (gone == 0) {
+            window->span = back - 1;
+        }
+
+        place = (place + 1 == shape->places) ? 0 : place + 1;
     }
 
-    /* the i-th place after the newest is the newest i buckets from now */
+    /* the bucket "back" before the newest leaves when that many are past */
 
-    leaves = (window->bucket + i) * shape->width;
+    leaves = (window->bucket - back + shape->places) * shape->width;
 
     return leaves > now ? (int64_t) (leaves - now) : 0;
 }

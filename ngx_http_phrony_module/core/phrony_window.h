@@ -51,15 +51,18 @@ extern const phrony_window_shape_t  phrony_window_day;
 
 
 /*
- * The state: the newest bucket's number, the sum of the ring, and behind
+ * The state: the newest bucket's number, the sum of the ring, how many
+ * buckets before the newest one events may still be counted, and behind
  * them, in the same memory, the ring: shape->places counters, bucket b at
- * place b % places.  All zero is a window in which nothing happened.  The sum
- * only indexes the ring and can be made anew from it.
+ * place b % places.  All zero is a window in which nothing happened.  "sum"
+ * and "span" only index the ring and can be made anew from it.  A window
+ * that counts 2^32 - 1 events counts no more.
  */
 
 typedef struct {
     uint64_t           bucket;
-    uint64_t           sum;
+    uint32_t           sum;
+    uint32_t           span;
 } phrony_window_t;
 
 
@@ -85,7 +88,7 @@ void phrony_window_advance(phrony_window_t *window,
     const phrony_window_shape_t *shape, uint64_t now);
 
 
-/* Makes the sum anew from the ring, after a writer died between the two. */
+/* Makes the indices anew from the ring, after a writer died amidst them. */
 
 void phrony_window_repair(phrony_window_t *window,
     const phrony_window_shape_t *shape);
@@ -113,7 +116,7 @@ int64_t phrony_window_remaining(const phrony_window_t *window, int64_t limit);
  * is now, PHRONY_NO_WAIT if it never will be (the limit is 0).
  */
 
-int64_t phrony_window_wait(const phrony_window_t *window,
+int64_t phrony_window_wait(phrony_window_t *window,
     const phrony_window_shape_t *shape, int64_t limit, uint64_t now);
 
 /*
@@ -121,7 +124,7 @@ int64_t phrony_window_wait(const phrony_window_t *window,
  * "limit" grows; PHRONY_NO_WAIT if nothing is counted.
  */
 
-int64_t phrony_window_reset(const phrony_window_t *window,
+int64_t phrony_window_reset(phrony_window_t *window,
     const phrony_window_shape_t *shape, int64_t limit, uint64_t now);
 
 

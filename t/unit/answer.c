@@ -61,8 +61,8 @@ static const answer_t  answers[] = {
     { "run in capitals", text("{\"runId\":\"F47AC10B-58CC-4372-A567-"
       "0E02B2C3D479\"}"), good_run, "" },
     { "status after all kinds of values", text("{\"a\":null,\"b\":true,"
-      "\"c\":-1.5e+3,\"d\":\"\",\"e\":[],\"f\":{},\"g\":\"x\",\"status\":\"S\","
-      "\"h\":0 ,\"i\":false\n}"), no_run, "S" },
+      "\"c\":-1.5e+3,\"d\":\"\",\"e\":[],\"f\":{},\"g\":\"x\","
+      "\"status\":\"S\",\"h\":0 ,\"i\":false\n}"), no_run, "S" },
     { "names that are almost right", text("{\"Status\":\"a\",\"statu\":\"b\","
       "\"statuss\":\"c\",\"runid\":\"" RUN "\",\"\":\"d\",\"runId \":1}"),
       no_run, "" },
@@ -111,6 +111,8 @@ static const answer_t  answers[] = {
       S8 S8 "abcdefg\\u00e9\"}"), no_run, "" },
     { "lone high surrogate", text("{\"status\":\"a\\ud800\"}"), no_run, "" },
     { "lone high surrogate, text", text("{\"status\":\"\\ud800b\"}"),
+      no_run, "" },
+    { "surrogates apart", text("{\"status\":\"\\ud800b\\udc00\"}"),
       no_run, "" },
     { "lone high surrogate, escape", text("{\"status\":\"\\ud800\\n\"}"),
       no_run, "" },

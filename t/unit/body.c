@@ -126,6 +126,9 @@ static const body_t  bodies[] = {
       text("{\"\\u0000\":1,\"\xf0\x90\x80\x80" "00\":2,"
            "\"\\ud800\\uDC0100\":3,\"\xf0\x90\x80\x82\x30\x30\":4}"),
       VALID, 0 },
+    { "NUL beside other control characters",
+      text("{\"\\u0000\":1,\"\\u0001\":2,\"\\u001f\":3,\"0\":4}"),
+      VALID, 0 },
     { "NUL of a name that would be input",
       text("{\"input\\u0000\":1,\"inpu\\u0000\":2}"), VALID, 0 },
     { "a backslash before u0000", text("{\"a\\\\u0000\":1,\"a\":1e999}"),
@@ -220,6 +223,8 @@ static const body_t  bodies[] = {
     { "control character", text("{\"a\":\"b\tc\"}"), 1, 8 },
     { "line feed in a string", text("{\"a\":\"b\n\"}"), 1, 8 },
     { "unknown escape", text("{\"a\":\"\\x41\"}"), 1, 7 },
+    { "unknown escape after a surrogate pair",
+      text("{\"a\":\"\\ud83d\\ude00\\x41\"}"), 1, 19 },
     { "escape of three digits", text("{\"a\":\"b\\u041\"}"), 1, 8 },
     { "escape in capitals", text("{\"a\":\"\\U0041\"}"), 1, 7 },
     { "escaped line feed", text("{\"a\":\"\\\n\"}"), 1, 7 },
@@ -304,8 +309,8 @@ test_types(void)
 
     /* NUL is in no name, and strchr() must not find it */
 
-    type.data = (unsigned char *) "application/json\0";
-    type.len = sizeof("application/json\0") - 1;
+    type.data = (unsigned char *) "application/\0+json";
+    type.len = sizeof("application/\0+json") - 1;
 
     ok(phrony_body_check_type(&type) == PHRONY_REASON_CONTENT_TYPE,
        "type with NUL");
@@ -806,9 +811,9 @@ main(void)
     test_simpler();
     test_tokens();
 
-    test_memory("plain", "{\"input\":{\"text\":\"hello, a text that is rather "
+    test_memory("small", "{\"\\u0061\":1,\"input\":{\"text\":\"hello, a text that is rather "
                 "long\",\"list\":[true,\"a\",null,[],{\"b\":\"c\"}]}}");
-    test_memory("large number", "{\"a\":1e999,\"b\":\"a text that is rather "
+    test_memory("large number", "{\"\\u0061\":1e999,\"b\":\"a text that is rather "
                 "long, so that buffers grow\"}");
     test_memory("NUL", "{\"a\\u0000\":{\"b\":\"a text that is rather "
                 "long, so that buffers grow\"}}");

@@ -280,6 +280,9 @@ static const vector_t  key_vectors[] = {
       IN_K "scope 2: member \"agentId\" is not the agent of trigger 2" },
     { K1_SCOPE(SCOPE(T1, A1)), 6,
       IN_K "scope 1: member \"triggerId\" names no trigger" },
+    { BAD_K(KEY(K2, S2, W1, ",\"scopes\":[" SCOPE(A1, T1) "]") ",\n"
+            KEY(K1, S1, NO, "")), 7,
+      "key 2 (\"" K1 "\"): member \"workspaceId\" names no workspace" },
     { BAD_K(KEY(K1, S1, W2, ",\"scopes\":[" SCOPE(A2, T2) "]")), 6,
       IN_K "scope 1: member \"triggerId\" names trigger 2, of another "
       "workspace than the key's" }

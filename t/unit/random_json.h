@@ -222,7 +222,8 @@ random_json_mutate(random_json_t *json)
     char      *p;
     unsigned   n, at;
 
-    static const char  bytes[] = "\"\\{}[]:,0123456789eE.+-untfx \n\x01\x80\xff";
+    static const char  bytes[] = "\"\\{}[]:,0123456789eE.+-untfx "
+                                 "\n\x01\x80\xff";
 
     for (n = 1 + random_json(json, 3); n && json->len > 2; n--) {
         at = random_json(json, (unsigned) json->len);

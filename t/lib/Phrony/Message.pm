@@ -193,6 +193,7 @@ sub response_of {
     my $self = $class->take_head(\$head, response => 1);
 
     @$self{qw(body whole)} = ($body, 1);
+    $self->{raw} .= $body;
 
     return $self;
 }

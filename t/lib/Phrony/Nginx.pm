@@ -225,16 +225,21 @@ sub _command {
 }
 
 
-# "nginx -t": a hash of code (0 is good) and output.
+# "nginx -t": a hash of code (0 is good), signal and output.  It ends without
+# freeing anything, so leaks cannot be looked for; other reports are a die.
 
 sub test_conf {
     my ($self) = @_;
 
     $self->write_conf;
+    $self->{leaks} = 0;
 
     my $pid = $self->_spawn($self->_command('-t'));
 
     waitpid $pid, 0;
+
+    my @reports = $self->_reports;
+    die join "\n", "nginx -t:", @reports, '' if @reports;
 
     return {code => $? >> 8, signal => $? & 127, output => $self->output};
 }
@@ -251,14 +256,23 @@ sub _spawn {
 }
 
 
+# For programs that this process starts: reports go to files in "dir".  Leaks
+# are looked for when a process ends by itself.  nginx makes its log its
+# standard error, so UBSan's reports may be found there too.
+
+sub sanitizer_options {
+    my ($dir, $leaks) = @_;
+
+    $ENV{ASAN_OPTIONS} = "log_path=$dir/asan:detect_leaks=" . ($leaks // 1)
+        . ':detect_odr_violation=0:strict_string_checks=1';
+    $ENV{UBSAN_OPTIONS} = "log_path=$dir/ubsan:print_stacktrace=1";
+}
+
+
 sub _exec {
     my ($self, @command) = @_;
 
-    my $logs = "$self->{dir}/sanitizer";
-
-    $ENV{ASAN_OPTIONS} = "log_path=$logs/asan:detect_leaks=1"
-        . ':detect_odr_violation=0:strict_string_checks=1';
-    $ENV{UBSAN_OPTIONS} = "log_path=$logs/ubsan:print_stacktrace=1";
+    sanitizer_options("$self->{dir}/sanitizer", $self->{leaks});
 
     $SIG{$_} = 'DEFAULT' for qw(INT TERM ALRM PIPE);
     alarm 0;
@@ -532,6 +546,19 @@ sub destroy {
 }
 
 
+# Reports of sanitizers.
+
+sub _reports {
+    my ($self) = @_;
+
+    my @lines = grep { /Sanitizer:|: runtime error: / } split /\n/,
+        $self->output . $self->log;
+
+    return map { "sanitizer: $_" } @lines,
+        map { "$_: " . _slurp($_) } grep { -s } glob "$self->{dir}/sanitizer/*";
+}
+
+
 # What must not be there after the end: a list of complaints.  "allowed" are
 # patterns of log lines that the test expects.
 
@@ -549,10 +576,7 @@ sub complaints {
         push @complaints, "log: $line" if !grep { $line =~ $_ } @allowed;
     }
 
-    push @complaints, map { "sanitizer: $_: " . _slurp($_) }
-        grep { -s } glob "$self->{dir}/sanitizer/*";
-    push @complaints, 'sanitizer: ' . $self->output
-        if $self->output =~ /Sanitizer|runtime error/;
+    push @complaints, $self->_reports;
     push @complaints, "nginx did not end by itself, $self->{forced} was needed"
         if $self->{forced};
     push @complaints, "nginx ended with $self->{code}"

@@ -269,8 +269,7 @@ sub problem_is {
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    return ok(!@wrong, $name) || diag(join "\n", @wrong,
-        $response->raw // '', $response->body);
+    return ok(!@wrong, $name) || diag(join "\n", @wrong, $response->raw);
 }
 
 
