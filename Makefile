@@ -6,6 +6,10 @@ JOBS ?= 2
 
 export TESTS STATIC_TESTS JOBS
 
+# what a target runs may run at the same time, targets may not
+
+.NOTPARALLEL:
+
 .PHONY: help run test unit fuzz-replay fuzz bench check module asan compat \
 	clean
 

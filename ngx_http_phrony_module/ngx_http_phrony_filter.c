@@ -70,24 +70,24 @@ static ngx_int_t
 ngx_http_phrony_limit_headers(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
-    u_char     *p;
+    u_char      buf[PHRONY_FIELDS_POLICY_LEN + PHRONY_FIELDS_RATELIMIT_LEN];
     ngx_str_t   policy, limit;
 
-    p = ngx_pnalloc(r->pool, PHRONY_FIELDS_POLICY_LEN
-                             + PHRONY_FIELDS_RATELIMIT_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    policy.data = p;
-    policy.len = phrony_fields_policy(p, ctx->op.limits);
+    policy.len = phrony_fields_policy(buf, ctx->op.limits);
 
     if (policy.len == 0) {
         return NGX_OK;
     }
 
-    limit.data = p + PHRONY_FIELDS_POLICY_LEN;
-    limit.len = phrony_fields_ratelimit(limit.data, ctx->op.limits);
+    limit.len = phrony_fields_ratelimit(buf + policy.len, ctx->op.limits);
+
+    policy.data = ngx_pnalloc(r->pool, policy.len + limit.len);
+    if (policy.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(policy.data, buf, policy.len + limit.len);
+    limit.data = policy.data + policy.len;
 
     if (ngx_http_phrony_add_header(r, "RateLimit-Policy", &policy) == NULL
         || ngx_http_phrony_add_header(r, "RateLimit", &limit) == NULL)

@@ -249,14 +249,11 @@ ngx_http_phrony_retry_after(ngx_http_phrony_ctx_t *ctx)
 static ngx_buf_t *
 ngx_http_phrony_refuse_body(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
+    size_t                      len;
+    u_char                      buf[PHRONY_FIELDS_PROBLEM_LEN];
     ngx_buf_t                  *b;
     phrony_problem_t            problem;
     ngx_http_variable_value_t  *vv;
-
-    b = ngx_create_temp_buf(r->pool, PHRONY_FIELDS_PROBLEM_LEN);
-    if (b == NULL) {
-        return NULL;
-    }
 
     ngx_memzero(&problem, sizeof(phrony_problem_t));
 
@@ -280,7 +277,14 @@ ngx_http_phrony_refuse_body(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
         problem.limits = ctx->op.limits;
     }
 
-    b->last += phrony_fields_problem(b->pos, &problem);
+    len = phrony_fields_problem(buf, &problem);
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    b->last = ngx_cpymem(b->last, buf, len);
     b->last_buf = 1;
     b->last_in_chain = 1;
 

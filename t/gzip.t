@@ -51,15 +51,15 @@ my $count = 0;
 sub agent { 'a' . ++$count }
 
 
-# Whether the slot is free: a start that the upstream refuses gives it back.
+# Whether the slot becomes free: a start that the upstream refuses gives it back.
 
 sub is_free {
     my ($agent, $name) = @_;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    return is start_run($agent, key => 'alice',
-        stand_in => {status => 400})->status, 400, $name;
+    return ok eval { wait_for { start_run($agent, key => 'alice',
+        stand_in => {status => 400})->status == 400 } 10, $name }, $name;
 }
 
 

@@ -55,6 +55,8 @@ static unsigned char *phrony_fields_str(unsigned char *p,
 static unsigned char *phrony_fields_name(unsigned char *p, size_t id);
 static unsigned char *phrony_fields_number(unsigned char *p, uint64_t n);
 static unsigned char *phrony_fields_integer(unsigned char *p, int64_t n);
+static unsigned char *phrony_fields_detail(unsigned char *p,
+    const phrony_str_t *detail, const phrony_str_t *usual);
 static unsigned char *phrony_fields_string(unsigned char *p,
     const phrony_str_t *value, size_t max);
 static unsigned char *phrony_fields_position(unsigned char *p, size_t line,
@@ -161,11 +163,9 @@ size_t
 phrony_fields_problem(unsigned char *buf, const phrony_problem_t *problem)
 {
     unsigned char               *p;
-    const phrony_str_t          *detail;
     const phrony_reason_info_t  *info;
 
     info = phrony_reason_info(problem->reason);
-    detail = problem->detail.len ? &problem->detail : &info->detail;
 
     p = phrony_fields_literal(buf, "{\"type\":\"urn:phrony:problem:");
     p = phrony_fields_str(p, &info->code);
@@ -174,7 +174,7 @@ phrony_fields_problem(unsigned char *buf, const phrony_problem_t *problem)
     p = phrony_fields_literal(p, "\",\"status\":");
     p = phrony_fields_number(p, info->status);
     p = phrony_fields_literal(p, ",\"detail\":");
-    p = phrony_fields_string(p, detail, PHRONY_FIELDS_DETAIL_LEN);
+    p = phrony_fields_detail(p, &problem->detail, &info->detail);
     p = phrony_fields_literal(p, ",\"reason\":\"");
     p = phrony_fields_str(p, &info->code);
     p = phrony_fields_literal(p, "\",\"instance\":");
@@ -272,6 +272,24 @@ phrony_fields_integer(unsigned char *p, int64_t n)
     }
 
     return phrony_fields_number(p, (uint64_t) n);
+}
+
+
+/* The reason's own sentence has nothing to escape. */
+
+static unsigned char *
+phrony_fields_detail(unsigned char *p, const phrony_str_t *detail,
+    const phrony_str_t *usual)
+{
+    if (detail->len) {
+        return phrony_fields_string(p, detail, PHRONY_FIELDS_DETAIL_LEN);
+    }
+
+    *p++ = '"';
+    p = phrony_fields_str(p, usual);
+    *p++ = '"';
+
+    return p;
 }
 
 

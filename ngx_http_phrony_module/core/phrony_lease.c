@@ -55,10 +55,3 @@ phrony_lease_remaining(uint64_t held, int64_t limit)
 
     return limit - (int64_t) held;
 }
-
-
-int
-phrony_lease_renewal_due(uint64_t expires, uint64_t now, uint64_t ttl)
-{
-    return expires + ttl / 16 < now + ttl;
-}

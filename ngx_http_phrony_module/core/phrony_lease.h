@@ -77,16 +77,6 @@ int phrony_lease_admits(uint64_t held, int64_t limit);
 int64_t phrony_lease_remaining(uint64_t held, int64_t limit);
 
 
-/*
- * Returns 1 if a lease that ends at "expires" should be renewed to last "ttl"
- * from "now" on, all in milliseconds.  A renewal that would add less than a
- * sixteenth of the time to live is not worth its write, so a run that is
- * polled often renews seldom.
- */
-
-int phrony_lease_renewal_due(uint64_t expires, uint64_t now, uint64_t ttl);
-
-
 PHRONY_HIDDEN_END
 
 

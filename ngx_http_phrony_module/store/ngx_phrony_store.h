@@ -112,10 +112,10 @@ struct ngx_phrony_store_s {
                                        ngx_phrony_op_t *op);
 
     /*
-     * Tells the store; there is no answer.  A BIND or END with has_run binds
-     * the lease to the run, or, without a lease, makes the run known; a
-     * RELEASE gives the lease back; SEEN and END of a run that is not known
-     * change nothing.  The settlement is copied.
+     * Tells the store; there is no answer.  With a lease, a BIND or END binds
+     * it to the run, and a RELEASE gives it back.  Without one, a BIND makes
+     * the run known, and SEEN and END of a run that is not known change
+     * nothing.  The settlement is copied.
      */
 
     void                     (*settle)(ngx_phrony_store_t *store,

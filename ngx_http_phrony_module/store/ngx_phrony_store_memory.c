@@ -7,8 +7,7 @@
 #include "ngx_phrony_store_memory.h"
 
 
-#define NGX_PHRONY_STORE_SWEEP       2      /* runs, with each start */
-#define NGX_PHRONY_STORE_EXPIRE      1024   /* leases, with each start */
+#define NGX_PHRONY_STORE_SWEEP       512    /* runs at most, at once */
 #define NGX_PHRONY_STORE_RUNS_RETRY  5000   /* ms, a hint */
 
 
@@ -20,7 +19,7 @@ static ngx_int_t ngx_phrony_store_memory_start(ngx_phrony_zone_t *zone,
     ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
     ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
-static void ngx_phrony_store_memory_expire(ngx_phrony_zone_t *zone,
+static ngx_uint_t ngx_phrony_store_memory_slot(ngx_phrony_zone_t *zone,
     ngx_phrony_trigger_t *trigger, phrony_limit_t *limit);
 static void ngx_phrony_store_memory_read(ngx_phrony_zone_t *zone,
     ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
@@ -30,7 +29,7 @@ static void ngx_phrony_store_memory_report(phrony_limit_t *limit,
     phrony_window_t *window, const phrony_window_shape_t *shape,
     uint64_t now);
 static void ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
-    ngx_phrony_trigger_t *trigger, uint64_t now);
+    ngx_phrony_trigger_t *trigger);
 static ngx_phrony_run_t *ngx_phrony_store_memory_run(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, phrony_uuid_t *id);
 static ngx_int_t ngx_phrony_store_memory_locate(ngx_phrony_store_t *store,
@@ -44,8 +43,7 @@ static void ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
 static void ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_see(ngx_phrony_zone_t *zone,
-    ngx_phrony_root_t *root, ngx_phrony_run_t *run,
-    ngx_phrony_settlement_t *s);
+    ngx_phrony_run_t *run, ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot);
 
@@ -84,7 +82,7 @@ ngx_phrony_store_memory_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 
     root = ngx_phrony_zone_lock(zone);
 
-    ngx_phrony_zone_sweep(zone, NGX_PHRONY_STORE_SWEEP);
+    (void) ngx_phrony_zone_sweep(zone, NGX_PHRONY_STORE_SWEEP);
 
     trigger = ngx_phrony_store_memory_trigger(zone, root, &op->trigger_id);
 
@@ -141,10 +139,7 @@ ngx_phrony_store_memory_start(ngx_phrony_zone_t *zone,
     phrony_window_advance(minute, &phrony_window_minute, zone->now);
     phrony_window_advance(day, &phrony_window_day, zone->now);
 
-    ngx_phrony_store_memory_expire(zone, trigger, runs);
-
-    runs->refused = runs->set
-                    && !phrony_lease_admits(trigger->nleases, runs->quota);
+    runs->refused = !ngx_phrony_store_memory_slot(zone, trigger, runs);
 
     op->granted = ngx_phrony_store_memory_within(rpm, minute)
                   & ngx_phrony_store_memory_within(rpd, day)
@@ -164,7 +159,7 @@ ngx_phrony_store_memory_start(ngx_phrony_zone_t *zone,
     ngx_phrony_store_memory_report(rpm, minute, &phrony_window_minute,
                                    zone->now);
     ngx_phrony_store_memory_report(rpd, day, &phrony_window_day, zone->now);
-    ngx_phrony_store_memory_report_runs(runs, trigger, zone->now);
+    ngx_phrony_store_memory_report_runs(runs, trigger);
 
     return NGX_OK;
 }
@@ -183,7 +178,7 @@ ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t  *root;
 
     run = ngx_phrony_zone_run_add(zone, NULL, &trigger->id, trigger,
-                                  zone->now + op->reservation_ttl);
+                                  op->reservation_ttl);
 
     if (run) {
         op->lease_id = run->id;
@@ -199,34 +194,23 @@ ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
 
 
 /*
- * Gives expired leases' slots back: some with each start, and as many as a
- * start waits for.
+ * Whether there is a slot.  Leases that have expired hold none: after so many
+ * at once that some were left, they are looked for before a start is refused.
  */
 
-static void
-ngx_phrony_store_memory_expire(ngx_phrony_zone_t *zone,
+static ngx_uint_t
+ngx_phrony_store_memory_slot(ngx_phrony_zone_t *zone,
     ngx_phrony_trigger_t *trigger, phrony_limit_t *limit)
 {
-    ngx_uint_t         n;
-    ngx_phrony_run_t  *run;
-
-    for (n = 0; /* void */ ; n++) {
-
-        run = ngx_phrony_zone_first_lease(trigger);
-
-        if (run == NULL || run->expires > zone->now) {
-            return;
+    while (limit->set
+           && !phrony_lease_admits(trigger->nleases, limit->quota))
+    {
+        if (ngx_phrony_zone_sweep(zone, NGX_PHRONY_STORE_SWEEP) == 0) {
+            return 0;
         }
-
-        if (n >= NGX_PHRONY_STORE_EXPIRE
-            && (!limit->set
-                || phrony_lease_admits(trigger->nleases, limit->quota)))
-        {
-            return;
-        }
-
-        ngx_phrony_zone_run_free(zone, run);
     }
+
+    return 1;
 }
 
 
@@ -279,10 +263,8 @@ ngx_phrony_store_memory_report(phrony_limit_t *limit, phrony_window_t *window,
 
 static void
 ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
-    ngx_phrony_trigger_t *trigger, uint64_t now)
+    ngx_phrony_trigger_t *trigger)
 {
-    ngx_phrony_run_t  *run;
-
     if (!limit->set) {
         return;
     }
@@ -291,22 +273,9 @@ ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
     limit->reset = PHRONY_NO_WAIT;
     limit->wait = 0;
 
-    if (!limit->refused) {
-        return;
-    }
-
-    limit->wait = PHRONY_NO_WAIT;
-
-    if (limit->quota == 0) {
-        return;
-    }
-
-    limit->wait = NGX_PHRONY_STORE_RUNS_RETRY;
-
-    run = ngx_phrony_zone_first_lease(trigger);
-
-    if (run && run->expires < now + NGX_PHRONY_STORE_RUNS_RETRY) {
-        limit->wait = (int64_t) (run->expires - now);
+    if (limit->refused) {
+        limit->wait = limit->quota ? NGX_PHRONY_STORE_RUNS_RETRY
+                                   : PHRONY_NO_WAIT;
     }
 }
 
@@ -381,7 +350,7 @@ ngx_phrony_store_memory_settle(ngx_phrony_store_t *store,
         run = ngx_phrony_store_memory_run(zone, root, &s->run_id);
 
         if (run) {
-            ngx_phrony_store_memory_see(zone, root, run, s);
+            ngx_phrony_store_memory_see(zone, run, s);
         }
     }
 
@@ -418,7 +387,7 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     }
 
     if (run) {
-        ngx_phrony_store_memory_see(zone, root, run, s);
+        ngx_phrony_store_memory_see(zone, run, s);
         return;
     }
 
@@ -428,7 +397,7 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     }
 
     ngx_phrony_zone_run_rename(root, lease, &s->run_id);
-    ngx_phrony_store_memory_see(zone, root, lease, s);
+    ngx_phrony_store_memory_see(zone, lease, s);
 }
 
 
@@ -451,7 +420,7 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
     }
 
     if (ngx_phrony_zone_run_add(zone, &s->run_id, &s->trigger_id, trigger,
-                                zone->now + s->run_ttl)
+                                s->run_ttl)
         == NULL)
     {
         root->exhausted++;
@@ -462,21 +431,15 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
 /* The run was seen: alive, or ended. */
 
 static void
-ngx_phrony_store_memory_see(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
-    ngx_phrony_run_t *run, ngx_phrony_settlement_t *s)
+ngx_phrony_store_memory_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_settlement_t *s)
 {
     if (s->event == PHRONY_LEASE_END && phrony_lease_holds_slot(run->state)) {
-        ngx_phrony_zone_run_end(root, run);
-    }
-
-    if (run->state == PHRONY_LEASE_BOUND && s->event == PHRONY_LEASE_BIND) {
-        ngx_phrony_zone_run_touch(root, run, zone->now + s->run_ttl);
+        ngx_phrony_zone_run_end(zone, run, s->run_ttl);
         return;
     }
 
-    if (phrony_lease_renewal_due(run->expires, zone->now, s->run_ttl)) {
-        ngx_phrony_zone_run_touch(root, run, zone->now + s->run_ttl);
-    }
+    ngx_phrony_zone_run_touch(zone, run, s->run_ttl);
 }
 
 

@@ -35,7 +35,12 @@ static void ngx_phrony_zone_run_link(ngx_phrony_root_t *root,
 static void ngx_phrony_zone_run_unlink(ngx_phrony_root_t *root,
     ngx_phrony_run_t *run);
 static void ngx_phrony_zone_run_index(ngx_phrony_root_t *root,
-    ngx_phrony_run_t *run);
+    ngx_phrony_run_t *run, uint64_t ttl);
+static ngx_queue_t *ngx_phrony_zone_class(ngx_phrony_root_t *root,
+    uint64_t ttl);
+static void ngx_phrony_zone_insert(ngx_queue_t *queue, ngx_phrony_run_t *run);
+static ngx_uint_t ngx_phrony_zone_expire(ngx_phrony_zone_t *zone,
+    ngx_queue_t *queue, ngx_uint_t n);
 static void ngx_phrony_zone_run_unindex(ngx_phrony_root_t *root,
     ngx_phrony_run_t *run);
 static void ngx_phrony_zone_lease_id(ngx_phrony_root_t *root,
@@ -43,6 +48,10 @@ static void ngx_phrony_zone_lease_id(ngx_phrony_root_t *root,
 static ngx_phrony_root_t *ngx_phrony_zone_repair(ngx_phrony_zone_t *zone);
 static void ngx_phrony_zone_repair_triggers(ngx_phrony_root_t *root);
 static void ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root);
+static void ngx_phrony_zone_repair_run(ngx_phrony_root_t *root,
+    ngx_queue_t *leases, ngx_phrony_run_t *run);
+static void ngx_phrony_zone_sort(ngx_queue_t *queue, ngx_uint_t n);
+static void ngx_phrony_zone_merge(ngx_queue_t *queue, ngx_queue_t *tail);
 
 
 ngx_int_t
@@ -120,10 +129,7 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool)
     }
 
     ngx_queue_init(&root->recent);
-    ngx_queue_init(&root->leases);
     ngx_queue_init(&root->ended);
-
-    ngx_rbt_black(&root->sentinel);
 
     root->version = NGX_PHRONY_ZONE_VERSION;
     root->magic = NGX_PHRONY_ZONE_MAGIC;
@@ -249,9 +255,6 @@ ngx_phrony_zone_trigger_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
 
     trigger->id = *id;
 
-    ngx_rbtree_init(&trigger->leases, &root->sentinel,
-                    ngx_rbtree_insert_timer_value);
-
     chain = ngx_phrony_zone_trigger_chain(root, id);
     trigger->next = *chain;
 
@@ -295,8 +298,7 @@ ngx_phrony_zone_run(ngx_phrony_root_t *root, phrony_uuid_t *id)
 
 ngx_phrony_run_t *
 ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
-    phrony_uuid_t *trigger_id, ngx_phrony_trigger_t *trigger,
-    uint64_t expires)
+    phrony_uuid_t *trigger_id, ngx_phrony_trigger_t *trigger, uint64_t ttl)
 {
     ngx_phrony_run_t   *run;
     ngx_phrony_root_t  *root;
@@ -322,7 +324,7 @@ ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
 
     run->trigger_id = *trigger_id;
     run->trigger = trigger;
-    run->expires = expires;
+    run->expires = zone->now + ttl;
 
     if (trigger == NULL) {
         run->state = PHRONY_LEASE_ENDED;
@@ -332,7 +334,7 @@ ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
     }
 
     ngx_phrony_zone_run_link(root, run);
-    ngx_phrony_zone_run_index(root, run);
+    ngx_phrony_zone_run_index(root, run, ttl);
 
     return run;
 }
@@ -369,71 +371,74 @@ ngx_phrony_zone_run_rename(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
 
 
 void
-ngx_phrony_zone_run_end(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+ngx_phrony_zone_run_end(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl)
 {
-    ngx_phrony_zone_run_unindex(root, run);
+    ngx_phrony_zone_run_unindex(zone->shpool->data, run);
 
     run->state = phrony_lease_next(run->state, PHRONY_LEASE_END);
     run->trigger = NULL;
+    run->expires = zone->now + ttl;
 
-    ngx_phrony_zone_run_index(root, run);
+    ngx_phrony_zone_run_index(zone->shpool->data, run, ttl);
 }
 
 
 void
-ngx_phrony_zone_run_touch(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
-    uint64_t expires)
+ngx_phrony_zone_run_touch(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl)
 {
-    ngx_phrony_zone_run_unindex(root, run);
+    ngx_phrony_zone_run_unindex(zone->shpool->data, run);
 
-    run->expires = expires;
+    run->expires = zone->now + ttl;
 
-    ngx_phrony_zone_run_index(root, run);
+    ngx_phrony_zone_run_index(zone->shpool->data, run, ttl);
 }
 
 
-ngx_phrony_run_t *
-ngx_phrony_zone_first_lease(ngx_phrony_trigger_t *trigger)
-{
-    ngx_rbtree_t  *tree;
-
-    tree = &trigger->leases;
-
-    if (tree->root == tree->sentinel) {
-        return NULL;
-    }
-
-    return ngx_rbtree_data(ngx_rbtree_min(tree->root, tree->sentinel),
-                           ngx_phrony_run_t, node);
-}
-
-
-void
+ngx_uint_t
 ngx_phrony_zone_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n)
 {
-    ngx_uint_t          i;
-    ngx_queue_t        *queues[2], *q;
-    ngx_phrony_run_t   *run;
+    ngx_uint_t          i, swept;
     ngx_phrony_root_t  *root;
 
     root = zone->shpool->data;
+    swept = 0;
 
-    queues[0] = &root->leases;
-    queues[1] = &root->ended;
+    for (i = 0; i < root->nclasses && swept < n; i++) {
+        swept += ngx_phrony_zone_expire(zone, &root->classes[i].queue,
+                                        n - swept);
+    }
 
-    for (i = 0; n; n--, i ^= 1) {
+    return swept + ngx_phrony_zone_expire(zone, &root->ended, n - swept);
+}
 
-        if (ngx_queue_empty(queues[i])) {
-            continue;
+
+static ngx_uint_t
+ngx_phrony_zone_expire(ngx_phrony_zone_t *zone, ngx_queue_t *queue,
+    ngx_uint_t n)
+{
+    ngx_uint_t         expired;
+    ngx_queue_t       *q;
+    ngx_phrony_run_t  *run;
+
+    for (expired = 0; expired < n; expired++) {
+
+        if (ngx_queue_empty(queue)) {
+            break;
         }
 
-        q = ngx_queue_last(queues[i]);
+        q = ngx_queue_last(queue);
         run = ngx_queue_data(q, ngx_phrony_run_t, queue);
 
-        if (run->expires <= zone->now) {
-            ngx_phrony_zone_run_free(zone, run);
+        if (run->expires > zone->now) {
+            break;
         }
+
+        ngx_phrony_zone_run_free(zone, run);
     }
+
+    return expired;
 }
 
 
@@ -508,7 +513,7 @@ ngx_phrony_zone_evict_runs(ngx_phrony_zone_t *zone)
 
     root = zone->shpool->data;
 
-    ngx_phrony_zone_sweep(zone, NGX_PHRONY_ZONE_EVICT);
+    (void) ngx_phrony_zone_sweep(zone, NGX_PHRONY_ZONE_EVICT);
 
     for (n = 0; n < NGX_PHRONY_ZONE_EVICT; n++) {
 
@@ -654,7 +659,8 @@ ngx_phrony_zone_run_unlink(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
 
 
 static void
-ngx_phrony_zone_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+ngx_phrony_zone_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    uint64_t ttl)
 {
     if (run->trigger == NULL) {
         ngx_queue_insert_head(&root->ended, &run->queue);
@@ -662,12 +668,68 @@ ngx_phrony_zone_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
         return;
     }
 
-    run->node.key = (ngx_rbtree_key_t) run->expires;
-    ngx_rbtree_insert(&run->trigger->leases, &run->node);
-    run->trigger->nleases++;
+    ngx_phrony_zone_insert(ngx_phrony_zone_class(root, ttl), run);
 
-    ngx_queue_insert_head(&root->leases, &run->queue);
+    run->trigger->nleases++;
     root->nleases++;
+}
+
+
+/*
+ * The queue of this time to live.  Where there are more of them than classes,
+ * the last class takes all others: it is as exact, but no longer for nothing.
+ */
+
+static ngx_queue_t *
+ngx_phrony_zone_class(ngx_phrony_root_t *root, uint64_t ttl)
+{
+    ngx_uint_t           i;
+    ngx_phrony_class_t  *class;
+
+    for (i = 0; i < root->nclasses; i++) {
+        class = &root->classes[i];
+
+        if (class->ttl == ttl) {
+            return &class->queue;
+        }
+
+        if (ngx_queue_empty(&class->queue)) {
+            class->ttl = ttl;
+            return &class->queue;
+        }
+    }
+
+    if (i == NGX_PHRONY_ZONE_CLASSES) {
+        return &root->classes[i - 1].queue;
+    }
+
+    class = &root->classes[i];
+
+    class->ttl = ttl;
+    ngx_queue_init(&class->queue);
+    root->nclasses++;
+
+    return &class->queue;
+}
+
+
+/* Before all that expire no later: before none, mostly. */
+
+static void
+ngx_phrony_zone_insert(ngx_queue_t *queue, ngx_phrony_run_t *run)
+{
+    ngx_queue_t       *q;
+    ngx_phrony_run_t  *other;
+
+    for (q = queue; q->next != queue; q = q->next) {
+        other = ngx_queue_data(q->next, ngx_phrony_run_t, queue);
+
+        if (other->expires <= run->expires) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &run->queue);
 }
 
 
@@ -681,9 +743,7 @@ ngx_phrony_zone_run_unindex(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
         return;
     }
 
-    ngx_rbtree_delete(&run->trigger->leases, &run->node);
     run->trigger->nleases--;
-
     root->nleases--;
 }
 
@@ -739,15 +799,10 @@ ngx_phrony_zone_repair_triggers(ngx_phrony_root_t *root)
     ngx_queue_init(&root->recent);
     root->ntriggers = 0;
 
-    ngx_memzero(&root->sentinel, sizeof(ngx_rbtree_node_t));
-    ngx_rbt_black(&root->sentinel);
-
     for (i = 0; i <= root->trigger_mask; i++) {
 
         for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
 
-            ngx_rbtree_init(&trigger->leases, &root->sentinel,
-                            ngx_rbtree_insert_timer_value);
             trigger->nleases = 0;
 
             phrony_window_repair(&trigger->rpm.window, &phrony_window_minute);
@@ -766,6 +821,7 @@ static void
 ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root)
 {
     ngx_uint_t         i;
+    ngx_queue_t       *leases;
     ngx_phrony_run_t  *run;
 
     run = root->moving;
@@ -776,7 +832,14 @@ ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root)
 
     root->moving = NULL;
 
-    ngx_queue_init(&root->leases);
+    /* the times to live are not known any more, so one class has them all */
+
+    root->nclasses = 1;
+    root->classes[0].ttl = 0;
+
+    leases = &root->classes[0].queue;
+
+    ngx_queue_init(leases);
     ngx_queue_init(&root->ended);
     root->nleases = 0;
     root->nended = 0;
@@ -784,19 +847,91 @@ ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root)
     for (i = 0; i <= root->run_mask; i++) {
 
         for (run = root->runs[i]; run; run = run->next) {
-
-            run->trigger = NULL;
-
-            if (phrony_lease_holds_slot(run->state)) {
-                run->trigger = ngx_phrony_zone_trigger(root,
-                                                       &run->trigger_id);
-            }
-
-            if (run->trigger == NULL) {
-                run->state = PHRONY_LEASE_ENDED;
-            }
-
-            ngx_phrony_zone_run_index(root, run);
+            ngx_phrony_zone_repair_run(root, leases, run);
         }
+    }
+
+    ngx_phrony_zone_sort(leases, root->nleases);
+}
+
+
+static void
+ngx_phrony_zone_repair_run(ngx_phrony_root_t *root, ngx_queue_t *leases,
+    ngx_phrony_run_t *run)
+{
+    run->trigger = NULL;
+
+    if (phrony_lease_holds_slot(run->state)) {
+        run->trigger = ngx_phrony_zone_trigger(root, &run->trigger_id);
+    }
+
+    if (run->trigger == NULL) {
+        run->state = PHRONY_LEASE_ENDED;
+
+        ngx_queue_insert_head(&root->ended, &run->queue);
+        root->nended++;
+        return;
+    }
+
+    ngx_queue_insert_head(leases, &run->queue);
+
+    run->trigger->nleases++;
+    root->nleases++;
+}
+
+
+/* Merge sort: what expires last comes first. */
+
+static void
+ngx_phrony_zone_sort(ngx_queue_t *queue, ngx_uint_t n)
+{
+    ngx_uint_t    i;
+    ngx_queue_t   tail, *q;
+
+    if (n < 2) {
+        return;
+    }
+
+    q = ngx_queue_head(queue);
+
+    for (i = 0; i < n / 2; i++) {
+        q = ngx_queue_next(q);
+    }
+
+    ngx_queue_split(queue, q, &tail);
+
+    ngx_phrony_zone_sort(queue, n / 2);
+    ngx_phrony_zone_sort(&tail, n - n / 2);
+
+    ngx_phrony_zone_merge(queue, &tail);
+}
+
+
+static void
+ngx_phrony_zone_merge(ngx_queue_t *queue, ngx_queue_t *tail)
+{
+    ngx_queue_t       *q, *t;
+    ngx_phrony_run_t  *run, *other;
+
+    q = ngx_queue_head(queue);
+
+    while (q != ngx_queue_sentinel(queue) && !ngx_queue_empty(tail)) {
+
+        t = ngx_queue_head(tail);
+
+        run = ngx_queue_data(q, ngx_phrony_run_t, queue);
+        other = ngx_queue_data(t, ngx_phrony_run_t, queue);
+
+        if (run->expires >= other->expires) {
+            q = ngx_queue_next(q);
+            continue;
+        }
+
+        ngx_queue_remove(t);
+        ngx_queue_insert_tail(q, t);
+    }
+
+    if (!ngx_queue_empty(tail)) {
+        ngx_queue_add(queue, tail);
     }
 }

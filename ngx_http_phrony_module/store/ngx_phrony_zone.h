@@ -20,6 +20,8 @@
 #define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
 #define NGX_PHRONY_ZONE_VERSION   1
 
+#define NGX_PHRONY_ZONE_CLASSES   16
+
 #define NGX_PHRONY_ZONE_MIN_SIZE  (128 * 1024)
 
 
@@ -30,21 +32,23 @@ PHRONY_HIDDEN_BEGIN
  * The shared memory: what every worker knows of triggers and runs.
  *
  *     root --> triggers: hash table --> trigger --> trigger ...
- *          |                              |
- *          |                            leases: tree by time of expiry
- *          |                              |
- *          +-> runs: hash table ------> run (reserved, bound or ended)
- *          |                              |
- *          +-> leases, ended, recent: queues, the least recently used last
+ *          |                               ^
+ *          +-> runs: hash table --------> run (reserved, bound or ended)
+ *          |                               |
+ *          +-> leases: a queue for each time to live, by expiry
+ *          +-> ended, recent: queues, the least recently used last
+ *
+ * Leases that are given the same time to live expire in the order in which
+ * they are given or renewed, so that a queue for each time to live, of which
+ * a configuration has few, keeps them in order at no cost.
  *
  * The hash chains are the truth: they are changed by one store of a pointer,
- * so that they are whole at any moment.  Trees, queues, sums and numbers of
- * leases only index what the chains hold.  If a worker is killed while it
- * holds the lock, the next one to take it finds "busy" set, and makes the
- * indices anew; see ngx_phrony_zone_lock().
+ * so that they are whole at any moment.  Queues, sums and numbers of leases
+ * only index what the chains hold.  If a worker is killed while it holds the
+ * lock, the next one to take it finds "busy" set, and makes the indices anew;
+ * see ngx_phrony_zone_lock().
  *
- * Nothing here points into a pool, a library or another process's memory,
- * but for the tree's insertion function, which is nginx's own.
+ * Nothing here points into a pool, a library or another process's memory.
  */
 
 typedef struct ngx_phrony_trigger_s  ngx_phrony_trigger_t;
@@ -57,7 +61,6 @@ struct ngx_phrony_trigger_s {
     ngx_phrony_trigger_t     *next;         /* in the hash chain */
     ngx_queue_t               queue;        /* in root->recent */
     phrony_uuid_t             id;
-    ngx_rbtree_t              leases;
     uint64_t                  nleases;
     phrony_window_minute_t    rpm;
     phrony_window_minute_t    reads;
@@ -72,14 +75,21 @@ struct ngx_phrony_trigger_s {
 
 struct ngx_phrony_run_s {
     ngx_phrony_run_t         *next;         /* in the hash chain */
-    ngx_queue_t               queue;        /* in root->leases or ended */
-    ngx_rbtree_node_t         node;         /* in trigger->leases */
     phrony_uuid_t             id;
-    phrony_uuid_t             trigger_id;
-    ngx_phrony_trigger_t     *trigger;      /* NULL: no slot is held */
     uint64_t                  expires;      /* ms of the store's clock */
+    ngx_queue_t               queue;        /* in a class, or root->ended */
+    ngx_phrony_trigger_t     *trigger;      /* NULL: no slot is held */
     phrony_lease_state_t      state;
+    phrony_uuid_t             trigger_id;
 };
+
+
+/* Leases of one time to live; those that expire first are the last. */
+
+typedef struct {
+    uint64_t                  ttl;          /* ms */
+    ngx_queue_t               queue;
+} ngx_phrony_class_t;
 
 
 /* Counted without the lock. */
@@ -118,10 +128,10 @@ typedef struct {
     ngx_uint_t                run_mask;
 
     ngx_queue_t               recent;       /* triggers */
-    ngx_queue_t               leases;       /* runs with a slot */
-    ngx_queue_t               ended;        /* runs without */
+    ngx_queue_t               ended;        /* runs without a slot */
 
-    ngx_rbtree_node_t         sentinel;     /* of every tree */
+    ngx_uint_t                nclasses;     /* of runs with a slot */
+    ngx_phrony_class_t        classes[NGX_PHRONY_ZONE_CLASSES];
 
     ngx_uint_t                ntriggers;
     ngx_uint_t                nleases;
@@ -205,14 +215,14 @@ ngx_phrony_run_t *ngx_phrony_zone_run(ngx_phrony_root_t *root,
     phrony_uuid_t *id);
 
 /*
- * Adds a run that expires at "expires": with a slot of "trigger", or without
+ * Adds a run that expires after "ttl": with a slot of "trigger", or without
  * one if that is NULL.  A NULL "id" gives it a new lease id.
  * Returns NULL if there is no room.
  */
 
 ngx_phrony_run_t *ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone,
     phrony_uuid_t *id, phrony_uuid_t *trigger_id,
-    ngx_phrony_trigger_t *trigger, uint64_t expires);
+    ngx_phrony_trigger_t *trigger, uint64_t ttl);
 
 /* Gives the slot back, if the run holds one, and forgets the run. */
 
@@ -224,22 +234,22 @@ void ngx_phrony_zone_run_free(ngx_phrony_zone_t *zone,
 void ngx_phrony_zone_run_rename(ngx_phrony_root_t *root,
     ngx_phrony_run_t *run, phrony_uuid_t *id);
 
-/* Gives the slot back; the run stays known. */
+/* Gives the slot back; the run stays known for "ttl". */
 
-void ngx_phrony_zone_run_end(ngx_phrony_root_t *root, ngx_phrony_run_t *run);
+void ngx_phrony_zone_run_end(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl);
 
-/* Makes the run the most recently used, to expire at "expires". */
+/* Makes the run the most recently used, to expire after "ttl". */
 
-void ngx_phrony_zone_run_touch(ngx_phrony_root_t *root,
-    ngx_phrony_run_t *run, uint64_t expires);
+void ngx_phrony_zone_run_touch(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run, uint64_t ttl);
 
-/* The run whose lease on the trigger ends first, or NULL. */
+/*
+ * Forgets at most "n" runs that have expired, those with a slot first.
+ * Returns how many there were.
+ */
 
-ngx_phrony_run_t *ngx_phrony_zone_first_lease(ngx_phrony_trigger_t *trigger);
-
-/* Forgets at most "n" runs that have expired. */
-
-void ngx_phrony_zone_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n);
+ngx_uint_t ngx_phrony_zone_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n);
 
 
 PHRONY_HIDDEN_END

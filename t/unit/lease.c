@@ -32,7 +32,6 @@ static const phrony_lease_state_t  table[4][5] = {
 static void test_transitions(void);
 static void test_slots(void);
 static void test_limits(void);
-static void test_renewal(void);
 
 
 int
@@ -41,7 +40,6 @@ main(void)
     test_transitions();
     test_slots();
     test_limits();
-    test_renewal();
 
     return done();
 }
@@ -89,16 +87,4 @@ test_limits(void)
     is_int(phrony_lease_remaining(5, 5), 0, "none remains");
     is_int(phrony_lease_remaining(9, 5), 0, "none below 0");
     is_int(phrony_lease_remaining(9, -1), 0, "no limit leaves no number");
-}
-
-
-static void
-test_renewal(void)
-{
-    ok(!phrony_lease_renewal_due(116000, 100000, 16000), "just renewed");
-    ok(!phrony_lease_renewal_due(115000, 100000, 16000), "a sixteenth ago");
-    ok(phrony_lease_renewal_due(114999, 100000, 16000), "longer ago");
-    ok(phrony_lease_renewal_due(50000, 100000, 16000), "it has expired");
-    ok(!phrony_lease_renewal_due(999999, 100000, 16000),
-       "a longer lease is not shortened");
 }

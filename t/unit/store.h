@@ -127,12 +127,11 @@ store_root(void)
 static int
 store_sound(void)
 {
-    uint64_t               leases, ended, sum, all_leases, in_trees;
+    uint64_t               leases, ended, sum, all_leases, last;
     ngx_uint_t             i, j, ntriggers, queued;
     ngx_queue_t           *q;
     ngx_phrony_run_t      *run;
     ngx_phrony_root_t     *root;
-    ngx_rbtree_node_t     *node;
     ngx_phrony_trigger_t  *trigger;
 
     root = ngx_phrony_zone_lock(&zone);
@@ -163,25 +162,12 @@ store_sound(void)
     }
 
     ntriggers = 0;
-    in_trees = 0;
     all_leases = 0;
 
     for (i = 0; i <= root->trigger_mask; i++) {
         for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
             ntriggers++;
             all_leases += trigger->nleases;
-
-            if (trigger->leases.root != trigger->leases.sentinel) {
-                node = ngx_rbtree_min(trigger->leases.root,
-                                      trigger->leases.sentinel);
-
-                for ( /* void */ ;
-                     node;
-                     node = ngx_rbtree_next(&trigger->leases, node))
-                {
-                    in_trees++;
-                }
-            }
 
             sum = 0;
 
@@ -197,20 +183,32 @@ store_sound(void)
 
     queued = 0;
 
-    for (q = ngx_queue_head(&root->leases);
-         q != ngx_queue_sentinel(&root->leases);
-         q = ngx_queue_next(q))
-    {
-        queued++;
+    for (i = 0; i < root->nclasses; i++) {
+        last = 0;
+
+        for (q = ngx_queue_last(&root->classes[i].queue);
+             q != ngx_queue_sentinel(&root->classes[i].queue);
+             q = ngx_queue_prev(q))
+        {
+            run = ngx_queue_data(q, ngx_phrony_run_t, queue);
+            queued++;
+
+            if (run->expires < last) {
+                printf("# class %d is not in order\n", (int) i);
+                goto unsound;
+            }
+
+            last = run->expires;
+        }
     }
 
     if (leases != root->nleases || ended != root->nended
-        || queued != leases || in_trees != leases || all_leases != leases
+        || queued != leases || all_leases != leases
         || ntriggers != root->ntriggers)
     {
-        printf("# leases %d %d %d %d %d, ended %d %d, triggers %d %d\n",
+        printf("# leases %d %d %d %d, ended %d %d, triggers %d %d\n",
                (int) leases, (int) root->nleases, (int) queued,
-               (int) in_trees, (int) all_leases, (int) ended,
+               (int) all_leases, (int) ended,
                (int) root->nended, (int) ntriggers, (int) root->ntriggers);
         goto unsound;
     }

@@ -112,8 +112,7 @@ test_vectors(void)
     ok(other.limits[PHRONY_LIMIT_RUNS].refused
        && !other.limits[PHRONY_LIMIT_RPM].refused, "for its slot");
     is_int(other.limits[PHRONY_LIMIT_RPM].remaining, 2, "and counts nothing");
-    is_int(other.limits[PHRONY_LIMIT_RUNS].wait, 2000,
-           "its hint is when the reservation ends");
+    is_int(other.limits[PHRONY_LIMIT_RUNS].wait, 5000, "with a hint");
 
     memset(&s, 0, sizeof(s));
     s.event = PHRONY_LEASE_BIND;
@@ -430,11 +429,6 @@ model_bind(run_t *lease, ngx_phrony_settlement_t *s, unsigned trigger)
         run->expires = store_now + RUN_TTL;
     }
 
-    if (s->event == PHRONY_LEASE_BIND && run->state == PHRONY_LEASE_BOUND) {
-        run->expires = store_now + RUN_TTL;
-        return;
-    }
-
     model_see(run, s->event);
 }
 
@@ -446,9 +440,7 @@ model_see(run_t *run, phrony_lease_event_t event)
         run->state = PHRONY_LEASE_ENDED;
     }
 
-    if (run->expires + RUN_TTL / 16 < store_now + RUN_TTL) {
-        run->expires = store_now + RUN_TTL;
-    }
+    run->expires = store_now + RUN_TTL;
 }
 
 
