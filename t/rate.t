@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Rolling windows: exact counts, whatever the workers do at the same time, and
-# the fields that tell a client where it stands.
+# Rolling windows: what is counted, and the fields that tell a client where it
+# stands.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -12,9 +12,6 @@ my $up = stand_in();
 my $policy = policy(
     agents => {
         free     => {},
-        rpm      => {rpmLimit => 25},
-        rpd      => {rpdLimit => 25},
-        both     => {rpmLimit => 40, rpdLimit => 25},
         fields   => {rpmLimit => 50, rpdLimit => 1000, maxConcurrentRuns => 9},
         minute   => {rpmLimit => 2, rpdLimit => 10, maxConcurrentRuns => 10},
         day      => {rpmLimit => 10, rpdLimit => 2, maxConcurrentRuns => 10},
@@ -37,15 +34,9 @@ my $policy = policy(
         bob => {agents => ['free']}},
 );
 
-my $ports = {map { $_ => free_port() } qw(p_many p_bare p_dead)};
+my $ports = {map { $_ => free_port() } qw(p_bare p_dead)};
 
 nginx(%$ports, closed => free_port(), http => <<'END');
-    server {
-        listen 127.0.0.1:{{p_many}} reuseport backlog=511;
-        add_header X-Worker $pid always;
-        location / { phrony on; proxy_pass http://{{upstream_name}}; }
-    }
-
     server {
         listen 127.0.0.1:{{p_bare}};
         phrony_headers off;
@@ -72,30 +63,6 @@ sub remaining {
 
     return ($r->header('RateLimit') // '') =~ /"$name";r=(\d+)/ ? $1 : undef;
 }
-
-
-subtest 'as many as the limit, of many at the same time' => sub {
-    for my $agent (qw(rpm rpd both)) {
-        my (%status, %worker);
-
-        $up->reset;
-
-        for my $round (1 .. 3) {
-            for my $r (client($ports->{p_many})->parallel(map {
-                [POST => path($agent, '/runs'), @key, json => {},
-                    stand_in => {delay => 0.05}]
-            } 1 .. 60))
-            {
-                $status{$r->status}++;
-                $worker{$r->header('X-Worker')}++;
-            }
-        }
-
-        is_deeply \%status, {202 => 25, 429 => 155}, $agent;
-        is scalar $up->requests, 25, 'and so many reach the upstream';
-        is keys %worker, 2, 'both workers took part';
-    }
-};
 
 
 subtest 'a refused start burns nothing' => sub {

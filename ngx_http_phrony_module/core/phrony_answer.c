@@ -35,12 +35,14 @@ typedef enum {
 
 
 static const unsigned char *phrony_answer_structure(phrony_answer_t *answer,
-    const unsigned char *p);
+    const unsigned char *p, const unsigned char *last);
+static inline int phrony_answer_is_bulk(phrony_answer_state_t state);
+static inline phrony_answer_state_t phrony_answer_next(
+    phrony_answer_t *answer, phrony_answer_state_t state, unsigned char ch);
 static phrony_answer_state_t phrony_answer_value(phrony_answer_t *answer,
     unsigned char ch);
 static const unsigned char *phrony_answer_scalar(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
-static int phrony_answer_is_scalar(unsigned char ch);
 static const unsigned char *phrony_answer_nested(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_answer_brackets(phrony_answer_t *answer,
@@ -62,6 +64,14 @@ static void phrony_answer_end_name(phrony_answer_t *answer,
 static void phrony_answer_end_value(phrony_answer_t *answer,
     const phrony_str_t *value);
 static int phrony_answer_is_clean(const phrony_str_t *text);
+
+
+/* What numbers and literals are made of. */
+
+static const unsigned char  phrony_answer_scalars[256] = {
+    ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1,
+    ['-'] = 1, ['+'] = 1, ['.'] = 1
+};
 
 
 static const phrony_str_t  phrony_answer_run_id = phrony_str("runId");
@@ -113,7 +123,7 @@ phrony_answer_read(phrony_answer_t *answer, const unsigned char *data,
             return;
 
         default:
-            p = phrony_answer_structure(answer, p);
+            p = phrony_answer_structure(answer, p, last);
         }
     }
 }
@@ -158,71 +168,96 @@ phrony_answer_status_in(const phrony_answer_t *answer,
 }
 
 
-/* One byte between the names and values of the object. */
+/*
+ * Reads what stands between the names and values of the object, up to the
+ * next of them.
+ */
 
 static const unsigned char *
-phrony_answer_structure(phrony_answer_t *answer, const unsigned char *p)
+phrony_answer_structure(phrony_answer_t *answer, const unsigned char *p,
+    const unsigned char *last)
 {
     unsigned char          ch;
-    phrony_answer_state_t  next;
+    phrony_answer_state_t  state;
 
-    ch = *p;
-    next = PHRONY_ANSWER_BROKEN;
+    state = (phrony_answer_state_t) answer->state;
 
-    if (ch == ' ' || ch == '\n' || ch == '\r' || ch == '\t') {
-        return p + 1;
+    while (p < last) {
+        ch = *p++;
+
+        if (ch == ' ' || ch == '\n' || ch == '\r' || ch == '\t') {
+            continue;
+        }
+
+        state = phrony_answer_next(answer, state, ch);
+
+        if (phrony_answer_is_bulk(state)) {
+            break;
+        }
     }
 
-    switch (answer->state) {
+    answer->state = (unsigned char) state;
+
+    return p;
+}
+
+
+/* States in which many bytes are read at once, or none any more. */
+
+static inline int
+phrony_answer_is_bulk(phrony_answer_state_t state)
+{
+    return (0x1
+            << PHRONY_ANSWER_NAME | 0x1 << PHRONY_ANSWER_TEXT
+            | 0x1 << PHRONY_ANSWER_STRING | 0x1 << PHRONY_ANSWER_SCALAR
+            | 0x1 << PHRONY_ANSWER_NESTED | 0x1 << PHRONY_ANSWER_BROKEN)
+           >> state & 1;
+}
+
+
+static inline phrony_answer_state_t
+phrony_answer_next(phrony_answer_t *answer, phrony_answer_state_t state,
+    unsigned char ch)
+{
+    switch (state) {
 
     case PHRONY_ANSWER_START:
-
-        if (ch == '{') {
-            next = PHRONY_ANSWER_FIRST;
-        }
-
-        break;
+        return (ch == '{') ? PHRONY_ANSWER_FIRST : PHRONY_ANSWER_BROKEN;
 
     case PHRONY_ANSWER_FIRST:
+
+        if (ch == '}') {
+            return PHRONY_ANSWER_END;
+        }
+
+        /* fall through */
+
     case PHRONY_ANSWER_MEMBER:
 
-        if (ch == '"') {
-            phrony_text_init(&answer->text);
-            next = PHRONY_ANSWER_NAME;
-
-        } else if (ch == '}' && answer->state == PHRONY_ANSWER_FIRST) {
-            next = PHRONY_ANSWER_END;
+        if (ch != '"') {
+            return PHRONY_ANSWER_BROKEN;
         }
 
-        break;
+        phrony_text_init(&answer->text);
+        return PHRONY_ANSWER_NAME;
 
     case PHRONY_ANSWER_COLON:
-
-        if (ch == ':') {
-            next = PHRONY_ANSWER_VALUE;
-        }
-
-        break;
+        return (ch == ':') ? PHRONY_ANSWER_VALUE : PHRONY_ANSWER_BROKEN;
 
     case PHRONY_ANSWER_VALUE:
-        next = phrony_answer_value(answer, ch);
-        break;
+        return phrony_answer_value(answer, ch);
 
     case PHRONY_ANSWER_COMMA:
 
         if (ch == ',') {
-            next = PHRONY_ANSWER_MEMBER;
-
-        } else if (ch == '}') {
-            next = PHRONY_ANSWER_END;
+            return PHRONY_ANSWER_MEMBER;
         }
 
-        break;
+        return (ch == '}') ? PHRONY_ANSWER_END : PHRONY_ANSWER_BROKEN;
+
+    default:
+        return PHRONY_ANSWER_BROKEN;
     }
-
-    answer->state = (unsigned char) next;
-
-    return p + 1;
 }
 
 
@@ -246,7 +281,7 @@ phrony_answer_value(phrony_answer_t *answer, unsigned char ch)
         return PHRONY_ANSWER_NESTED;
 
     default:
-        return phrony_answer_is_scalar(ch) ? PHRONY_ANSWER_SCALAR
+        return phrony_answer_scalars[ch] ? PHRONY_ANSWER_SCALAR
                                            : PHRONY_ANSWER_BROKEN;
     }
 }
@@ -256,7 +291,7 @@ static const unsigned char *
 phrony_answer_scalar(phrony_answer_t *answer, const unsigned char *p,
     const unsigned char *last)
 {
-    while (p < last && phrony_answer_is_scalar(*p)) {
+    while (p < last && phrony_answer_scalars[*p]) {
         p++;
     }
 
@@ -265,18 +300,6 @@ phrony_answer_scalar(phrony_answer_t *answer, const unsigned char *p,
     }
 
     return p;
-}
-
-
-static int
-phrony_answer_is_scalar(unsigned char ch)
-{
-    unsigned char  lower;
-
-    lower = phrony_lower(ch);
-
-    return (ch >= '0' && ch <= '9') || (lower >= 'a' && lower <= 'z')
-           || ch == '-' || ch == '+' || ch == '.';
 }
 
 

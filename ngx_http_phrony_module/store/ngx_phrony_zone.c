@@ -48,8 +48,8 @@ static void ngx_phrony_zone_lease_id(ngx_phrony_root_t *root,
 static ngx_phrony_root_t *ngx_phrony_zone_repair(ngx_phrony_zone_t *zone);
 static void ngx_phrony_zone_repair_triggers(ngx_phrony_root_t *root);
 static void ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root);
-static void ngx_phrony_zone_repair_run(ngx_phrony_root_t *root,
-    ngx_queue_t *leases, ngx_phrony_run_t *run);
+static void ngx_phrony_zone_repair_chain(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run, ngx_uint_t reserved);
 static void ngx_phrony_zone_sort(ngx_queue_t *queue, ngx_uint_t n);
 static void ngx_phrony_zone_merge(ngx_queue_t *queue, ngx_queue_t *tail);
 
@@ -112,8 +112,12 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool)
 
     root->triggers = ngx_phrony_zone_table(shpool, ntriggers);
     root->runs = ngx_phrony_zone_table(shpool, nruns);
+    root->reserved = ngx_phrony_zone_table(shpool, NGX_PHRONY_ZONE_RESERVED);
 
-    if (root->triggers == NULL || root->runs == NULL) {
+    if (root->triggers == NULL
+        || root->runs == NULL
+        || root->reserved == NULL)
+    {
         return NGX_ERROR;
     }
 
@@ -616,9 +620,19 @@ ngx_phrony_zone_trigger_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
 }
 
 
+/* Reservations are many a second and few at a time: they are counted off. */
+
 static ngx_phrony_run_t **
 ngx_phrony_zone_run_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
 {
+    uint64_t  half[2];
+
+    ngx_memcpy(half, id->bytes, PHRONY_UUID_LEN);
+
+    if (half[0] == root->lease_seed) {
+        return &root->reserved[half[1] & (NGX_PHRONY_ZONE_RESERVED - 1)];
+    }
+
     return &root->runs[phrony_uuid_hash(id, root->seed) & root->run_mask];
 }
 
@@ -821,7 +835,6 @@ static void
 ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root)
 {
     ngx_uint_t         i;
-    ngx_queue_t       *leases;
     ngx_phrony_run_t  *run;
 
     run = root->moving;
@@ -837,46 +850,55 @@ ngx_phrony_zone_repair_runs(ngx_phrony_root_t *root)
     root->nclasses = 1;
     root->classes[0].ttl = 0;
 
-    leases = &root->classes[0].queue;
-
-    ngx_queue_init(leases);
+    ngx_queue_init(&root->classes[0].queue);
     ngx_queue_init(&root->ended);
     root->nleases = 0;
     root->nended = 0;
 
     for (i = 0; i <= root->run_mask; i++) {
-
-        for (run = root->runs[i]; run; run = run->next) {
-            ngx_phrony_zone_repair_run(root, leases, run);
-        }
+        ngx_phrony_zone_repair_chain(root, root->runs[i], 0);
     }
 
-    ngx_phrony_zone_sort(leases, root->nleases);
+    for (i = 0; i < NGX_PHRONY_ZONE_RESERVED; i++) {
+        ngx_phrony_zone_repair_chain(root, root->reserved[i], 1);
+    }
+
+    ngx_phrony_zone_sort(&root->classes[0].queue, root->nleases);
 }
 
 
 static void
-ngx_phrony_zone_repair_run(ngx_phrony_root_t *root, ngx_queue_t *leases,
-    ngx_phrony_run_t *run)
+ngx_phrony_zone_repair_chain(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    ngx_uint_t reserved)
 {
-    run->trigger = NULL;
+    for ( /* void */ ; run; run = run->next) {
 
-    if (phrony_lease_holds_slot(run->state)) {
-        run->trigger = ngx_phrony_zone_trigger(root, &run->trigger_id);
+        if (!reserved) {
+
+            /* it had got its id when it was left */
+
+            run->state = phrony_lease_next(run->state, PHRONY_LEASE_BIND);
+        }
+
+        run->trigger = NULL;
+
+        if (phrony_lease_holds_slot(run->state)) {
+            run->trigger = ngx_phrony_zone_trigger(root, &run->trigger_id);
+        }
+
+        if (run->trigger == NULL) {
+            run->state = PHRONY_LEASE_ENDED;
+
+            ngx_queue_insert_head(&root->ended, &run->queue);
+            root->nended++;
+            continue;
+        }
+
+        ngx_queue_insert_head(&root->classes[0].queue, &run->queue);
+
+        run->trigger->nleases++;
+        root->nleases++;
     }
-
-    if (run->trigger == NULL) {
-        run->state = PHRONY_LEASE_ENDED;
-
-        ngx_queue_insert_head(&root->ended, &run->queue);
-        root->nended++;
-        return;
-    }
-
-    ngx_queue_insert_head(leases, &run->queue);
-
-    run->trigger->nleases++;
-    root->nleases++;
 }
 
 

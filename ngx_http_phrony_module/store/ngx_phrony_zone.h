@@ -21,6 +21,7 @@
 #define NGX_PHRONY_ZONE_VERSION   1
 
 #define NGX_PHRONY_ZONE_CLASSES   16
+#define NGX_PHRONY_ZONE_RESERVED  1024  /* chains, a power of two */
 
 #define NGX_PHRONY_ZONE_MIN_SIZE  (128 * 1024)
 
@@ -33,7 +34,8 @@ PHRONY_HIDDEN_BEGIN
  *
  *     root --> triggers: hash table --> trigger --> trigger ...
  *          |                               ^
- *          +-> runs: hash table --------> run (reserved, bound or ended)
+ *          +-> runs: hash table --------> run (bound or ended)
+ *          +-> reserved: the same ------> run (reserved)
  *          |                               |
  *          +-> leases: a queue for each time to live, by expiry
  *          +-> ended, recent: queues, the least recently used last
@@ -119,11 +121,12 @@ typedef struct {
     ngx_phrony_run_t         *moving;       /* a run between two chains */
 
     uint64_t                  seed;         /* of the hash tables */
-    uint64_t                  lease_seed;   /* upper half of lease ids */
-    uint64_t                  last_lease;   /* lower half */
+    uint64_t                  lease_seed;   /* first half of lease ids */
+    uint64_t                  last_lease;   /* second half */
 
     ngx_phrony_trigger_t    **triggers;
     ngx_phrony_run_t        **runs;
+    ngx_phrony_run_t        **reserved;     /* small, so it stays in caches */
     ngx_uint_t                trigger_mask; /* chains - 1 */
     ngx_uint_t                run_mask;
 

@@ -139,8 +139,18 @@ store_sound(void)
     leases = 0;
     ended = 0;
 
-    for (i = 0; i <= root->run_mask; i++) {
-        for (run = root->runs[i]; run; run = run->next) {
+    for (i = 0; i <= root->run_mask + NGX_PHRONY_ZONE_RESERVED; i++) {
+
+        run = (i <= root->run_mask)
+              ? root->runs[i] : root->reserved[i - root->run_mask - 1];
+
+        for ( /* void */ ; run; run = run->next) {
+
+            if ((run->state == PHRONY_LEASE_RESERVED)
+                != (i > root->run_mask))
+            {
+                goto unsound;
+            }
 
             if (phrony_lease_holds_slot(run->state)) {
                 leases++;

@@ -6,11 +6,10 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
-use File::Basename qw(basename dirname);
 use File::Find ();
 
-our @EXPORT = qw(module_files c_files read_file code_of functions_of complain
-    finish room_of);
+our @EXPORT = qw(module_files c_files text_files read_file code_of functions_of
+    complain finish room_of);
 
 my $complaints = 0;
 
@@ -31,6 +30,25 @@ sub _find {
     }
 
     return sort @found;
+}
+
+
+# Every text file of the project: what git has, or would be given; of a copy
+# without git, what is there.
+
+sub text_files {
+    my @names = split /\0/,
+        `git ls-files -z --cached --others --exclude-standard 2>/dev/null`;
+
+    if (!@names) {
+        File::Find::find({no_chdir => 1, wanted => sub {
+            return $File::Find::prune = 1 if m!^\./(?:build|\.git)$!;
+            push @names, s!^\./!!r if -f;
+        }}, '.');
+    }
+
+    return grep { -f && !m!^fuzz/corpus/! && read_file($_) !~ /\0/ }
+        sort @names;
 }
 
 
