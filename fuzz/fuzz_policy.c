@@ -24,6 +24,7 @@ static void fuzz_trigger(const phrony_policy_t *policy,
     const phrony_trigger_t *trigger);
 static void fuzz_key(const phrony_policy_t *policy, const phrony_key_t *key);
 static void fuzz_limit(int64_t limit);
+static void fuzz_text(const phrony_str_t *text, int limited);
 static void fuzz_assert(int cond);
 
 
@@ -127,6 +128,11 @@ fuzz_trigger(const phrony_policy_t *policy, const phrony_trigger_t *trigger)
     fuzz_limit(trigger->max_input_tokens);
     fuzz_limit(trigger->read_rpm_limit);
 
+    fuzz_text(&trigger->start_policy, trigger->rpm_limit >= 0
+                                      || trigger->rpd_limit >= 0
+                                      || trigger->max_concurrent_runs >= 0);
+    fuzz_text(&trigger->read_policy, trigger->read_rpm_limit >= 0);
+
     if (trigger->ncidrs) {
 
         /* the first address of the last block */
@@ -142,15 +148,16 @@ fuzz_trigger(const phrony_policy_t *policy, const phrony_trigger_t *trigger)
 static void
 fuzz_key(const phrony_policy_t *policy, const phrony_key_t *key)
 {
-    uint32_t                 i;
+    uint32_t                 i, n;
     const phrony_trigger_t  *trigger, *before;
 
     fuzz_assert(phrony_policy_key(policy, key->digest) == key);
     fuzz_assert(phrony_policy_workspace(policy, key->workspace) != NULL);
 
     before = NULL;
+    n = phrony_policy_nscopes(policy, key);
 
-    for (i = 0; i < key->nscopes; i++) {
+    for (i = 0; i < n; i++) {
         trigger = phrony_policy_scope(policy, key, i);
 
         fuzz_assert(trigger > before || before == NULL);
@@ -166,6 +173,24 @@ static void
 fuzz_limit(int64_t limit)
 {
     fuzz_assert(limit >= PHRONY_NO_LIMIT && limit <= PHRONY_RECORD_MAX_LIMIT);
+}
+
+
+/* Of a limit at least, from one name's quotation mark on, or empty. */
+
+static void
+fuzz_text(const phrony_str_t *text, int limited)
+{
+    size_t  i;
+
+    fuzz_assert(limited == (text->len > 0));
+
+    for (i = 0; i < text->len; i++) {
+        fuzz_assert(text->data[i] >= 0x20 && text->data[i] <= 0x7e);
+    }
+
+    fuzz_assert(text->len == 0
+                || (text->data[0] == '"' && text->data[1] == 'r'));
 }
 
 

@@ -47,7 +47,10 @@ ngx_http_phrony_access_handler(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (!ctx->authorized && ngx_http_phrony_authorize(r, ctx) != NGX_OK) {
+    if (!ctx->decided
+        && !ngx_http_phrony_authorized(r, ctx)
+        && ngx_http_phrony_authorize(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -72,6 +75,16 @@ ngx_http_phrony_access_handler(ngx_http_request_t *r)
 }
 
 
+ngx_uint_t
+ngx_http_phrony_authorized(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
+    return ctx->authorized
+           && ctx->uri.data == r->uri.data
+           && ctx->uri.len == r->uri.len
+           && ctx->method == r->method;
+}
+
+
 ngx_int_t
 ngx_http_phrony_authorize(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
@@ -81,6 +94,9 @@ ngx_http_phrony_authorize(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     ctx->conf = ngx_http_get_module_loc_conf(r, ngx_http_phrony_module);
     pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
 
+    ctx->authorized = 0;
+    ctx->uri = r->uri;
+    ctx->method = r->method;
     ctx->key = NULL;
     ctx->trigger = NULL;
 
@@ -339,7 +355,7 @@ ngx_http_phrony_check_address(ngx_http_request_t *r, phrony_policy_t *policy,
         return PHRONY_REASON_NONE;
     }
 
-    n = ctx->trigger ? 1 : ctx->key->nscopes;
+    n = ctx->trigger ? 1 : phrony_policy_nscopes(policy, ctx->key);
 
     if (n == 0) {
         return PHRONY_REASON_NONE;

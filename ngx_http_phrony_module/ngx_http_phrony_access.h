@@ -17,6 +17,15 @@ ngx_int_t ngx_http_phrony_access_handler(ngx_http_request_t *r);
 
 
 /*
+ * Returns 1 if the request passed steps 1 to 6 as it is now, 0 if not yet, or
+ * if an internal redirect has made another one of it since.
+ */
+
+ngx_uint_t ngx_http_phrony_authorized(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+
+
+/*
  * Steps 1 to 6: is it a route of the API, who asks, and may they.  Fills the
  * context and counts nothing.
  * Returns NGX_OK: ctx->reason is PHRONY_REASON_NONE if the request passed,

@@ -52,7 +52,7 @@ ngx_http_phrony_admit_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    if (!ctx->authorized) {
+    if (!ngx_http_phrony_authorized(r, ctx)) {
 
         if (ngx_http_phrony_authorize(r, ctx) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;

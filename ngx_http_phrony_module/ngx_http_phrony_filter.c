@@ -14,8 +14,13 @@ static ngx_int_t ngx_http_phrony_limit_headers(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_uint_t ngx_http_phrony_readable(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_keep_on(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_phrony_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_uint_t ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx,
+    ngx_chain_t *in);
+static void ngx_http_phrony_consume(ngx_chain_t *in);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -59,10 +64,40 @@ ngx_http_phrony_header_filter(ngx_http_request_t *r)
     if (ctx->scan) {
         phrony_answer_init(&ctx->answer);
 
+        ctx->rest = r->headers_out.content_length_n;
         r->filter_need_in_memory = 1;
     }
 
-    return ngx_http_next_header_filter(r);
+    return ngx_http_phrony_keep_on(r, ctx, ngx_http_next_header_filter(r));
+}
+
+
+/*
+ * The answer to a start tells which run holds the slot.  Where the upstream
+ * exchange outlives its client, it is read to the end, though there is nobody
+ * to send it to.
+ */
+
+static ngx_int_t
+ngx_http_phrony_keep_on(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
+    ngx_int_t rc)
+{
+    if (rc != NGX_ERROR
+        || !ctx->unsettled
+        || !ctx->scan
+        || !r->connection->error
+        || r->upstream == NULL
+        || !r->upstream->conf->ignore_client_abort)
+    {
+        return rc;
+    }
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "phrony client has gone, the answer is read on");
+
+    ctx->orphaned = 1;
+
+    return NGX_OK;
 }
 
 
@@ -128,9 +163,7 @@ ngx_http_phrony_readable(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 static ngx_int_t
 ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_buf_t              *b;
-    ngx_uint_t              last;
-    ngx_chain_t            *cl;
+    ngx_int_t               rc;
     ngx_http_phrony_ctx_t  *ctx;
 
     if (in == NULL || r != r->main) {
@@ -143,19 +176,7 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, in);
     }
 
-    last = 0;
-
-    for (cl = in; cl; cl = cl->next) {
-        b = cl->buf;
-
-        if (ctx->scan && ngx_buf_in_memory(b)) {
-            phrony_answer_read(&ctx->answer, b->pos, b->last - b->pos);
-        }
-
-        last |= b->last_buf;
-    }
-
-    if (last) {
+    if (ngx_http_phrony_read_answer(ctx, in)) {
 
         if (ctx->unsettled) {
             ngx_http_phrony_settle(ctx);
@@ -165,7 +186,61 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         }
 
         ctx->scan = 0;
+
+        return ctx->orphaned ? NGX_ERROR : ngx_http_next_body_filter(r, in);
     }
 
-    return ngx_http_next_body_filter(r, in);
+    rc = ctx->orphaned
+         ? NGX_OK
+         : ngx_http_phrony_keep_on(r, ctx, ngx_http_next_body_filter(r, in));
+
+    if (ctx->orphaned) {
+        ngx_http_phrony_consume(in);
+    }
+
+    return rc;
+}
+
+
+/* Returns 1 if this is the answer's end, else 0. */
+
+static ngx_uint_t
+ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in)
+{
+    size_t      len;
+    ngx_buf_t  *b;
+
+    for ( /* void */ ; in; in = in->next) {
+        b = in->buf;
+
+        if (ctx->scan && ngx_buf_in_memory(b)) {
+            len = (size_t) (b->last - b->pos);
+
+            phrony_answer_read(&ctx->answer, b->pos, len);
+
+            if (ctx->rest > 0) {
+                ctx->rest -= (off_t) len;
+            }
+        }
+
+        if (b->last_buf) {
+            return 1;
+        }
+    }
+
+    return ctx->scan && ctx->rest == 0;
+}
+
+
+static void
+ngx_http_phrony_consume(ngx_chain_t *in)
+{
+    ngx_buf_t  *b;
+
+    for ( /* void */ ; in; in = in->next) {
+        b = in->buf;
+
+        b->pos = b->last;
+        b->file_pos = b->file_last;
+    }
 }

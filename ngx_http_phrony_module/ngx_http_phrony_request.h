@@ -44,13 +44,19 @@ typedef struct {
     phrony_reason_t              reason;
     ngx_http_phrony_outcome_t    outcome;
 
-    unsigned                     authorized:1;  /* steps 1 to 6 passed */
+    unsigned                     authorized:1;  /* steps 1 to 6, for uri */
     unsigned                     type_checked:1;    /* of the body */
     unsigned                     body_read:1;
     unsigned                     decided:1;     /* step 8 was taken */
     unsigned                     counted:1;     /* op.limits are true */
     unsigned                     unsettled:1;   /* an admitted start */
     unsigned                     scan:1;        /* the answer is being read */
+    unsigned                     orphaned:1;    /* its client has gone */
+
+    ngx_str_t                    uri;           /* that was authorised */
+    ngx_uint_t                   method;
+
+    off_t                        rest;          /* of the answer; -1 unknown */
 
     /* of the request's fields, gathered once */
 

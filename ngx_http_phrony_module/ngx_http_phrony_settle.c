@@ -53,6 +53,7 @@ ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
     ngx_memzero(&settlement, sizeof(ngx_phrony_settlement_t));
 
     settlement.event = PHRONY_LEASE_RELEASE;
+    settlement.start = 1;
     settlement.leased = ctx->op.leased;
     settlement.lease_id = ctx->op.lease_id;
     settlement.trigger_id = ctx->trigger->id;

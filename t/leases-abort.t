@@ -119,11 +119,13 @@ for my $name (sort keys %answers) {
 for my $name ('a late answer', 'a large answer, its id last') {
     subtest "HTTP/2: $name" => sub {
         my ($agent, $run) = (agent(), uuid());
+        my $seen = $up->state->{requests};
 
         eval { h2(POST => path($agent), key => $policy->key('alice'),
-            json => {}, timeout => 0.3,
+            json => {}, timeout => '300ms',
             stand_in => {%{$answers{$name}}, delay => 1, run => $run}) };
         like $@, qr/no HTTP\/2 answer/, 'the client has gone';
+        ok $up->state->{requests} > $seen, 'its request has not';
         becomes { is_known($run) } 'the run is bound';
         ok !is_free($agent), 'and holds the slot';
     };

@@ -24,7 +24,8 @@ CFLAGS = -O1 -g -Wall -Wextra -Wno-unused-parameter
 GCC_CFLAGS = $(CFLAGS) -Wno-maybe-uninitialized
 CPPFLAGS = -MMD -MP -I $(SRC)/core -I t/unit -I fuzz
 LDLIBS = -ljansson -lcrypto -lm
-WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	-Wl,--wrap=posix_memalign,--wrap=mmap
 
 ASAN = $(BUILD)/asan
 NGINX_CPPFLAGS = -MMD -MP -DNGX_DEBUG_PALLOC=1 $(addprefix -I ,\

@@ -12,6 +12,8 @@
 static const phrony_trigger_t *phrony_policy_find_trigger(
     const phrony_policy_t *policy, const phrony_index_t *index,
     const phrony_uuid_t *id);
+static const uint32_t *phrony_policy_scopes(const phrony_policy_t *policy,
+    const phrony_key_t *key);
 static size_t phrony_policy_table_bytes(const phrony_table_t *table);
 static size_t phrony_policy_index_bytes(const phrony_index_t *index);
 
@@ -82,16 +84,16 @@ phrony_policy_key_has_trigger(const phrony_policy_t *policy,
     const uint32_t          *scopes;
     const phrony_trigger_t  *first;
 
-    if (key->nscopes == 0) {
-        return 0;
-    }
-
     first = policy->triggers.data;
     number = (uint32_t) (trigger - first);
 
-    scopes = phrony_table_at(&policy->scopes, key->scopes);
+    if (key->scopes != PHRONY_SCOPES_MANY) {
+        return key->scopes == PHRONY_SCOPES_ONE && key->scope == number;
+    }
+
+    scopes = phrony_policy_scopes(policy, key);
     low = 0;
-    high = key->nscopes;
+    high = phrony_policy_nscopes(policy, key);
 
     while (low < high) {
         middle = low + (high - low) / 2;
@@ -112,15 +114,36 @@ phrony_policy_key_has_trigger(const phrony_policy_t *policy,
 }
 
 
+uint32_t
+phrony_policy_nscopes(const phrony_policy_t *policy, const phrony_key_t *key)
+{
+    if (key->scopes != PHRONY_SCOPES_MANY) {
+        return key->scopes;
+    }
+
+    return phrony_policy_scopes(policy, key)[-1];
+}
+
+
 const phrony_trigger_t *
 phrony_policy_scope(const phrony_policy_t *policy, const phrony_key_t *key,
     uint32_t n)
 {
-    const uint32_t  *scopes;
+    uint32_t  trigger;
 
-    scopes = phrony_table_at(&policy->scopes, key->scopes);
+    trigger = (key->scopes == PHRONY_SCOPES_MANY)
+              ? phrony_policy_scopes(policy, key)[n] : key->scope;
 
-    return phrony_table_at(&policy->triggers, scopes[n]);
+    return phrony_table_at(&policy->triggers, trigger);
+}
+
+
+/* Those of a key that has many: their number stands before them. */
+
+static const uint32_t *
+phrony_policy_scopes(const phrony_policy_t *policy, const phrony_key_t *key)
+{
+    return (const uint32_t *) phrony_table_at(&policy->scopes, key->scope) + 1;
 }
 
 
@@ -137,6 +160,7 @@ phrony_policy_stat(const phrony_policy_t *policy, phrony_policy_stat_t *stat)
                   + phrony_policy_table_bytes(&policy->keys)
                   + phrony_policy_table_bytes(&policy->scopes)
                   + phrony_policy_table_bytes(&policy->cidrs)
+                  + phrony_policy_table_bytes(&policy->texts)
                   + phrony_policy_index_bytes(&policy->by_digest)
                   + phrony_policy_index_bytes(&policy->by_trigger)
                   + phrony_policy_index_bytes(&policy->by_agent);
@@ -153,7 +177,7 @@ phrony_policy_table_bytes(const phrony_table_t *table)
 static size_t
 phrony_policy_index_bytes(const phrony_index_t *index)
 {
-    return index->n * sizeof(uint32_t);
+    return index->n * sizeof(phrony_slot_t);
 }
 
 
@@ -169,6 +193,7 @@ phrony_policy_free(phrony_policy_t *policy)
     phrony_table_free(&policy->keys);
     phrony_table_free(&policy->scopes);
     phrony_table_free(&policy->cidrs);
+    phrony_table_free(&policy->texts);
 
     phrony_index_free(&policy->by_digest);
     phrony_index_free(&policy->by_trigger);

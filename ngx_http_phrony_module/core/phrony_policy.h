@@ -25,8 +25,9 @@ PHRONY_HIDDEN_BEGIN
  * other by index, and open-addressing tables over them.  It is built once,
  * never changed, and may be read by any number of processes after a fork.
  *
- * A key costs 72 bytes, 8 of index and 4 for each of its scopes; a trigger
- * costs 96 bytes, 16 of index and 18 for each address block.
+ * A key costs 64 bytes and 16 of index; if it has more than one scope,
+ * 4 bytes more and 4 for each of them.  A trigger costs 128 bytes, 32 of
+ * index, 18 for each address block, and the text of its header fields.
  */
 
 typedef struct {
@@ -49,18 +50,38 @@ typedef struct {
     int64_t               max_concurrent_runs;
     int64_t               max_input_tokens;
     int64_t               read_rpm_limit;
+
+    /* the value of RateLimit-Policy in the answer to a start (of the limits
+     * rpm, rpd and runs) and to a read; empty if there is no such limit */
+    phrony_str_t          start_policy;
+    phrony_str_t          read_policy;
 } phrony_trigger_t;
 
+
+/* How a key's scopes are kept. */
+
+typedef enum {
+    PHRONY_SCOPES_NONE = 0,
+    PHRONY_SCOPES_ONE,                        /* the trigger is in the key */
+    PHRONY_SCOPES_MANY                        /* in policy->scopes */
+} phrony_scopes_t;
+
+
+/*
+ * One line of the cache: a request with a key reads a slot of the index and
+ * this.  Indexes are below PHRONY_TABLE_MAX, that is 30 bits.
+ */
 
 typedef struct {
     unsigned char         digest[PHRONY_KEY_DIGEST_LEN];
     phrony_uuid_t         id;
     int64_t               expires;            /* Unix seconds, PHRONY_NEVER */
-    uint32_t              workspace;          /* index */
-    uint32_t              scopes;             /* first in policy->scopes */
-    uint32_t              nscopes;
+    unsigned              workspace:30;       /* index */
     unsigned              active:1;
     unsigned              allow_file_uploads:1;
+    unsigned              scope:30;           /* trigger, or where in
+                                                 policy->scopes */
+    unsigned              scopes:2;           /* phrony_scopes_t */
 } phrony_key_t;
 
 
@@ -79,7 +100,7 @@ typedef struct {
 /*
  * Builds a policy from the JSON text of a policy file.  The text is parsed
  * record by record, so the memory needed beside the result is that of one
- * record and of a table that finds repeated ids (8 to 16 bytes a key), not of
+ * record and of a table that finds repeated ids (16 to 32 bytes a key), not of
  * the file; it may be freed afterwards.  The three arrays may come in any
  * order; one that precedes what it refers to is parsed twice.
  * Returns NULL and fills "error" if the text is not valid JSON, a record
@@ -122,7 +143,13 @@ int phrony_policy_key_has_trigger(const phrony_policy_t *policy,
     const phrony_key_t *key, const phrony_trigger_t *trigger);
 
 
-/* The n-th trigger of the key's scopes, n < key->nscopes. */
+/* How many scopes the key has, each trigger counted once. */
+
+uint32_t phrony_policy_nscopes(const phrony_policy_t *policy,
+    const phrony_key_t *key);
+
+
+/* The n-th trigger of the key's scopes, n < phrony_policy_nscopes(). */
 
 const phrony_trigger_t *phrony_policy_scope(const phrony_policy_t *policy,
     const phrony_key_t *key, uint32_t n);

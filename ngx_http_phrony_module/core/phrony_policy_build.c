@@ -10,6 +10,13 @@
 #include "phrony_policy_build.h"
 
 
+/* see phrony_key_t */
+
+_Static_assert(sizeof(phrony_key_t) == PHRONY_MEMORY_ALIGN,
+               "a key is one line of the cache");
+_Static_assert(PHRONY_TABLE_MAX < 1 << 30, "an index has 30 bits");
+
+
 static int phrony_policy_build_unique(const phrony_record_t *record,
     const char *member, uint32_t other);
 static int phrony_policy_build_reference(phrony_policy_build_t *build,
@@ -22,15 +29,7 @@ static int phrony_policy_build_cidr(const phrony_record_t *record,
     const json_t *value, size_t n, phrony_cidr_t *cidr);
 static int phrony_policy_build_key_members(const phrony_record_t *record,
     phrony_key_t *key);
-static int phrony_policy_build_scopes(phrony_policy_build_t *build,
-    phrony_record_t *record, phrony_key_t *key);
-static int phrony_policy_build_scope(phrony_policy_build_t *build,
-    const phrony_record_t *record, const phrony_key_t *key,
-    uint32_t *trigger);
-static void phrony_policy_build_sort(phrony_table_t *scopes,
-    phrony_key_t *key);
-static int phrony_policy_build_compare(const void *one, const void *two);
-static void phrony_policy_build_fix_cidrs(phrony_policy_t *policy);
+static void phrony_policy_build_fix(phrony_policy_t *policy);
 
 
 int
@@ -58,6 +57,7 @@ phrony_policy_build_init(phrony_policy_build_t *build,
     phrony_table_init(&policy->keys, sizeof(phrony_key_t));
     phrony_table_init(&policy->scopes, sizeof(uint32_t));
     phrony_table_init(&policy->cidrs, sizeof(phrony_cidr_t));
+    phrony_table_init(&policy->texts, sizeof(unsigned char));
 
     phrony_index_init(&policy->by_digest, offsetof(phrony_key_t, digest),
                       PHRONY_KEY_DIGEST_LEN, seed);
@@ -147,7 +147,8 @@ phrony_policy_build_trigger(phrony_policy_build_t *build,
 
     if (phrony_policy_build_unique(record, "id", same_id) == -1
         || phrony_policy_build_unique(record, "agentId", same_agent) == -1
-        || phrony_policy_build_cidrs(build, record, &trigger) == -1)
+        || phrony_policy_build_cidrs(build, record, &trigger) == -1
+        || phrony_policy_texts_add(build, &trigger) == -1)
     {
         return -1;
     }
@@ -166,7 +167,7 @@ phrony_policy_build_trigger(phrony_policy_build_t *build,
 int
 phrony_policy_build_key(phrony_policy_build_t *build, phrony_record_t *record)
 {
-    uint32_t          same_id, same_digest;
+    uint32_t          same_id, same_digest, workspace;
     phrony_key_t      key;
     phrony_policy_t  *policy;
 
@@ -175,10 +176,12 @@ phrony_policy_build_key(phrony_policy_build_t *build, phrony_record_t *record)
     memset(&key, 0, sizeof(phrony_key_t));
 
     if (phrony_policy_build_key_members(record, &key) == -1
-        || phrony_policy_build_reference(build, record, &key.workspace) == -1)
+        || phrony_policy_build_reference(build, record, &workspace) == -1)
     {
         return -1;
     }
+
+    key.workspace = workspace;
 
     same_id = phrony_index_find(&build->by_key_id, &policy->keys,
                                 key.id.bytes);
@@ -187,7 +190,7 @@ phrony_policy_build_key(phrony_policy_build_t *build, phrony_record_t *record)
 
     if (phrony_policy_build_unique(record, "id", same_id) == -1
         || phrony_policy_build_unique(record, "sha256", same_digest) == -1
-        || phrony_policy_build_scopes(build, record, &key) == -1)
+        || phrony_policy_scopes_add(build, record, &key) == -1)
     {
         return -1;
     }
@@ -362,144 +365,6 @@ phrony_policy_build_key_members(const phrony_record_t *record,
 }
 
 
-static int
-phrony_policy_build_scopes(phrony_policy_build_t *build,
-    phrony_record_t *record, phrony_key_t *key)
-{
-    size_t           i, n;
-    uint32_t         trigger;
-    const json_t    *list;
-    phrony_table_t  *scopes;
-
-    list = NULL;
-    scopes = &build->policy->scopes;
-
-    if (phrony_record_array(record, "scopes", &list) == -1) {
-        return -1;
-    }
-
-    n = json_array_size(list);
-    key->scopes = scopes->n;
-
-    for (i = 0; i < n; i++) {
-        record->scope = json_array_get(list, i);
-        record->nscope = i + 1;
-
-        if (phrony_policy_build_scope(build, record, key, &trigger) == -1) {
-            return -1;
-        }
-
-        if (phrony_table_push(scopes, &trigger) == -1) {
-            return phrony_policy_build_nomem(build);
-        }
-    }
-
-    record->scope = NULL;
-    record->nscope = 0;
-
-    phrony_policy_build_sort(scopes, key);
-
-    return 0;
-}
-
-
-/* Finds the trigger of the scope that is being read. */
-
-static int
-phrony_policy_build_scope(phrony_policy_build_t *build,
-    const phrony_record_t *record, const phrony_key_t *key, uint32_t *trigger)
-{
-    uint32_t                 n;
-    phrony_uuid_t            id, agent_id;
-    const phrony_policy_t   *policy;
-    const phrony_trigger_t  *found;
-
-    policy = build->policy;
-
-    if (!json_is_object(record->scope)) {
-        return phrony_record_fail(record, "it is not an object");
-    }
-
-    if (phrony_record_uuid(record, "triggerId", &id) == -1) {
-        return -1;
-    }
-
-    n = phrony_index_find(&policy->by_trigger, &policy->triggers, id.bytes);
-
-    if (n == PHRONY_TABLE_NONE) {
-        return phrony_record_fail(record, "member \"triggerId\" names no "
-                                  "trigger");
-    }
-
-    found = phrony_table_at(&policy->triggers, n);
-
-    if (phrony_record_get(record, "agentId")) {
-        if (phrony_record_uuid(record, "agentId", &agent_id) == -1) {
-            return -1;
-        }
-
-        if (!phrony_uuid_eq(&agent_id, &found->agent_id)) {
-            return phrony_record_fail(record, "member \"agentId\" is not the "
-                                      "agent of trigger %zu", (size_t) n + 1);
-        }
-    }
-
-    if (found->workspace != key->workspace) {
-        return phrony_record_fail(record, "member \"triggerId\" names trigger "
-                                  "%zu, of another workspace than the key's",
-                                  (size_t) n + 1);
-    }
-
-    *trigger = n;
-
-    return 0;
-}
-
-
-/* Sorts the scopes from key->scopes to the end, and keeps one of each. */
-
-static void
-phrony_policy_build_sort(phrony_table_t *scopes, phrony_key_t *key)
-{
-    uint32_t  i, last, n, *trigger;
-
-    n = scopes->n - key->scopes;
-
-    if (n == 0) {
-        return;
-    }
-
-    trigger = phrony_table_at(scopes, key->scopes);
-
-    if (n > 1) {
-        qsort(trigger, n, sizeof(uint32_t), phrony_policy_build_compare);
-    }
-
-    last = 0;
-
-    for (i = 1; i < n; i++) {
-        if (trigger[i] != trigger[last]) {
-            trigger[++last] = trigger[i];
-        }
-    }
-
-    key->nscopes = last + 1;
-    scopes->n = key->scopes + key->nscopes;
-}
-
-
-static int
-phrony_policy_build_compare(const void *one, const void *two)
-{
-    uint32_t  a, b;
-
-    a = *(const uint32_t *) one;
-    b = *(const uint32_t *) two;
-
-    return (a > b) - (a < b);
-}
-
-
 phrony_policy_t *
 phrony_policy_build_done(phrony_policy_build_t *build)
 {
@@ -517,33 +382,45 @@ phrony_policy_build_done(phrony_policy_build_t *build)
     phrony_table_trim(&policy->keys);
     phrony_table_trim(&policy->scopes);
     phrony_table_trim(&policy->cidrs);
+    phrony_table_trim(&policy->texts);
 
     phrony_index_trim(&policy->by_digest, &policy->keys);
     phrony_index_trim(&policy->by_trigger, &policy->triggers);
     phrony_index_trim(&policy->by_agent, &policy->triggers);
 
-    phrony_policy_build_fix_cidrs(policy);
+    phrony_policy_build_fix(policy);
 
     return policy;
 }
 
 
-/* The blocks of the triggers follow one another as the triggers do. */
+/* Address blocks and texts follow one another as the triggers do. */
 
 static void
-phrony_policy_build_fix_cidrs(phrony_policy_t *policy)
+phrony_policy_build_fix(phrony_policy_t *policy)
 {
-    uint32_t           first, i;
+    uint32_t           cidr, text, i;
     phrony_trigger_t  *trigger;
 
-    first = 0;
+    cidr = 0;
+    text = 0;
 
     for (i = 0; i < policy->triggers.n; i++) {
         trigger = phrony_table_at(&policy->triggers, i);
 
         if (trigger->ncidrs) {
-            trigger->cidrs = phrony_table_at(&policy->cidrs, first);
-            first += trigger->ncidrs;
+            trigger->cidrs = phrony_table_at(&policy->cidrs, cidr);
+            cidr += trigger->ncidrs;
+        }
+
+        if (trigger->start_policy.len) {
+            trigger->start_policy.data = phrony_table_at(&policy->texts, text);
+            text += (uint32_t) trigger->start_policy.len;
+        }
+
+        if (trigger->read_policy.len) {
+            trigger->read_policy.data = phrony_table_at(&policy->texts, text);
+            text += (uint32_t) trigger->read_policy.len;
         }
     }
 }

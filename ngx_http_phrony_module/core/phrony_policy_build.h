@@ -19,19 +19,25 @@ PHRONY_HIDDEN_BEGIN
  * The policy, private to its makers: arrays and what refers to them.
  *
  *     by_digest ----> keys ----> scopes ----> triggers ----> workspaces
- *                                             ^      |
- *     by_trigger, by_agent -------------------+      +-----> cidrs
+ *                   |                         ^   |  |
+ *                   +---- a single scope -----+   |  +-----> cidrs
+ *                                             |   |
+ *     by_trigger, by_agent -------------------+   +-----> texts
  *
- * A trigger's "cidrs" is set when the array is complete and moves no more.
+ * What a trigger points to is set when the array is complete and moves no
+ * more.
  */
 
 struct phrony_policy_s {
     phrony_table_t           workspaces;    /* phrony_workspace_t */
     phrony_table_t           triggers;      /* phrony_trigger_t */
     phrony_table_t           keys;          /* phrony_key_t */
-    phrony_table_t           scopes;        /* uint32_t, trigger's number;
-                                               those of a key ascend */
+    phrony_table_t           scopes;        /* uint32_t: how many there are,
+                                               then the triggers' numbers,
+                                               which ascend; next key's */
     phrony_table_t           cidrs;         /* phrony_cidr_t */
+    phrony_table_t           texts;         /* bytes, of each trigger
+                                               start_policy, read_policy */
     phrony_index_t           by_digest;
     phrony_index_t           by_trigger;
     phrony_index_t           by_agent;
@@ -71,6 +77,25 @@ int phrony_policy_build_trigger(phrony_policy_build_t *build,
     phrony_record_t *record);
 int phrony_policy_build_key(phrony_policy_build_t *build,
     phrony_record_t *record);
+
+
+/*
+ * Reads the scopes of a key, whose workspace is set, into the key and
+ * policy->scopes.  Returns 0, or -1 and fills build->error.
+ */
+
+int phrony_policy_scopes_add(phrony_policy_build_t *build,
+    phrony_record_t *record, phrony_key_t *key);
+
+
+/*
+ * Writes a trigger's field texts, whose limits are set: the bytes are added
+ * to policy->texts, the trigger gets their lengths.  Returns 0, or -1 and
+ * fills build->error.
+ */
+
+int phrony_policy_texts_add(phrony_policy_build_t *build,
+    phrony_trigger_t *trigger);
 
 
 /* Completes and returns the policy, which is the caller's now. */

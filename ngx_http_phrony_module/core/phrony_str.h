@@ -56,16 +56,31 @@ static inline int
 phrony_equal_const_time(const unsigned char *a, const unsigned char *b,
     size_t len)
 {
-    size_t                  i;
-    volatile unsigned char  diff;
+    uint64_t           x, y, diff;
+    volatile uint64_t  whole;
 
     diff = 0;
 
-    for (i = 0; i < len; i++) {
-        diff |= (unsigned char) (a[i] ^ b[i]);
+    for ( /* void */ ; len >= sizeof(x); len -= sizeof(x)) {
+        memcpy(&x, a, sizeof(x));
+        memcpy(&y, b, sizeof(y));
+
+        diff |= x ^ y;
+
+        a += sizeof(x);
+        b += sizeof(y);
     }
 
-    return diff == 0;
+    while (len) {
+        diff |= (uint64_t) (*a++ ^ *b++);
+        len--;
+    }
+
+    /* it is all asked for, so that nothing ends before the last byte */
+
+    whole = diff;
+
+    return whole == 0;
 }
 
 

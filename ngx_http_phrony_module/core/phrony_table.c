@@ -4,8 +4,6 @@
  */
 
 
-#include <stdlib.h>
-
 #include "phrony_table.h"
 #include "phrony_uuid.h"
 
@@ -13,12 +11,15 @@
 #define PHRONY_TABLE_FIRST  16      /* records that the first growth fits */
 
 
+static int phrony_table_resize(phrony_table_t *table, uint32_t max);
 static int phrony_index_resize(phrony_index_t *index,
     const phrony_table_t *table, uint32_t n);
 static void phrony_index_enter(phrony_index_t *index,
     const phrony_table_t *table, uint32_t record);
-static uint32_t phrony_index_slot(const phrony_index_t *index,
+static uint64_t phrony_index_hash(const phrony_index_t *index,
     const unsigned char *id);
+static uint32_t phrony_index_first(const phrony_index_t *index,
+    uint64_t hash);
 static int phrony_index_equal(const phrony_index_t *index,
     const unsigned char *one, const unsigned char *two);
 static const unsigned char *phrony_index_member(const phrony_index_t *index,
@@ -38,31 +39,35 @@ phrony_table_init(phrony_table_t *table, size_t size)
 int
 phrony_table_push(phrony_table_t *table, const void *record)
 {
-    void      *data;
-    uint32_t   max;
+    return phrony_table_append(table, record, 1);
+}
 
-    if (table->n == table->max) {
-        if (table->n == PHRONY_TABLE_MAX) {
-            return -1;
-        }
 
-        max = table->max ? table->max * 2 : PHRONY_TABLE_FIRST;
+int
+phrony_table_append(phrony_table_t *table, const void *records, size_t n)
+{
+    uint32_t  max;
 
-        if (max > PHRONY_TABLE_MAX) {
-            max = PHRONY_TABLE_MAX;
-        }
-
-        data = realloc(table->data, max * table->size);
-        if (data == NULL) {
-            return -1;
-        }
-
-        table->data = data;
-        table->max = max;
+    if (n > PHRONY_TABLE_MAX - table->n) {
+        return -1;
     }
 
-    memcpy(phrony_table_at(table, table->n), record, table->size);
-    table->n++;
+    if (n > table->max - table->n) {
+        max = table->max ? table->max : PHRONY_TABLE_FIRST;
+
+        while (max - table->n < n) {
+            max = (max > PHRONY_TABLE_MAX / 2) ? PHRONY_TABLE_MAX : max * 2;
+        }
+
+        if (phrony_table_resize(table, max) == -1) {
+            return -1;
+        }
+    }
+
+    if (n) {
+        memcpy(phrony_table_at(table, table->n), records, n * table->size);
+        table->n += (uint32_t) n;
+    }
 
     return 0;
 }
@@ -71,31 +76,46 @@ phrony_table_push(phrony_table_t *table, const void *record)
 void
 phrony_table_trim(phrony_table_t *table)
 {
-    void  *data;
-
-    if (table->n == table->max) {
-        return;
-    }
-
     if (table->n == 0) {
         phrony_table_free(table);
         return;
     }
 
-    data = realloc(table->data, table->n * table->size);
+    if (table->n < table->max) {
+        (void) phrony_table_resize(table, table->n);
+    }
+}
+
+
+/* Moves the records to where there is room for "max" of them. */
+
+static int
+phrony_table_resize(phrony_table_t *table, uint32_t max)
+{
+    void  *data;
+
+    data = phrony_memory_alloc(max * table->size);
     if (data == NULL) {
-        return;
+        return -1;
     }
 
+    if (table->n) {
+        memcpy(data, table->data, table->n * table->size);
+    }
+
+    phrony_memory_free(table->data, table->max * table->size);
+
     table->data = data;
-    table->max = table->n;
+    table->max = max;
+
+    return 0;
 }
 
 
 void
 phrony_table_free(phrony_table_t *table)
 {
-    free(table->data);
+    phrony_memory_free(table->data, table->max * table->size);
     phrony_table_init(table, table->size);
 }
 
@@ -138,21 +158,26 @@ uint32_t
 phrony_index_find(const phrony_index_t *index, const phrony_table_t *table,
     const unsigned char *id)
 {
-    uint32_t              slot, record;
+    uint32_t              slot;
+    uint64_t              hash;
+    const phrony_slot_t  *s;
     const unsigned char  *member;
 
     if (index->n == 0) {
         return PHRONY_TABLE_NONE;
     }
 
-    slot = phrony_index_slot(index, id);
+    hash = phrony_index_hash(index, id);
+    slot = phrony_index_first(index, hash);
 
-    while (index->slots[slot]) {
-        record = index->slots[slot] - 1;
-        member = phrony_index_member(index, table, record);
+    for (s = &index->slots[slot]; s->record; s = &index->slots[slot]) {
 
-        if (phrony_index_equal(index, member, id)) {
-            return record;
+        if (s->tag == (uint32_t) hash) {
+            member = phrony_index_member(index, table, s->record - 1);
+
+            if (phrony_index_equal(index, member, id)) {
+                return s->record - 1;
+            }
         }
 
         slot = (slot + 1 == index->n) ? 0 : slot + 1;
@@ -174,7 +199,7 @@ phrony_index_trim(phrony_index_t *index, const phrony_table_t *table)
 void
 phrony_index_free(phrony_index_t *index)
 {
-    free(index->slots);
+    phrony_memory_free(index->slots, index->n * sizeof(phrony_slot_t));
     index->slots = NULL;
     index->n = 0;
 }
@@ -186,14 +211,15 @@ static int
 phrony_index_resize(phrony_index_t *index, const phrony_table_t *table,
     uint32_t n)
 {
-    uint32_t  *slots, record;
+    uint32_t        record;
+    phrony_slot_t  *slots;
 
-    slots = calloc(n, sizeof(uint32_t));
+    slots = phrony_memory_alloc(n * sizeof(phrony_slot_t));
     if (slots == NULL) {
         return -1;
     }
 
-    free(index->slots);
+    phrony_memory_free(index->slots, index->n * sizeof(phrony_slot_t));
 
     index->slots = slots;
     index->n = n;
@@ -211,37 +237,48 @@ phrony_index_enter(phrony_index_t *index, const phrony_table_t *table,
     uint32_t record)
 {
     uint32_t  slot;
+    uint64_t  hash;
 
-    slot = phrony_index_slot(index, phrony_index_member(index, table, record));
+    hash = phrony_index_hash(index,
+                             phrony_index_member(index, table, record));
+    slot = phrony_index_first(index, hash);
 
-    while (index->slots[slot]) {
+    while (index->slots[slot].record) {
         slot = (slot + 1 == index->n) ? 0 : slot + 1;
     }
 
-    index->slots[slot] = record + 1;
+    index->slots[slot].tag = (uint32_t) hash;
+    index->slots[slot].record = record + 1;
 }
 
 
-/* The slot where the search for "id" begins. */
+/* The upper half says where to begin, the lower one is the tag. */
 
-static uint32_t
-phrony_index_slot(const phrony_index_t *index, const unsigned char *id)
+static uint64_t
+phrony_index_hash(const phrony_index_t *index, const unsigned char *id)
 {
-    uint32_t       hash;
+    uint32_t       half[2];
     phrony_uuid_t  uuid;
 
     if (index->len == PHRONY_UUID_LEN) {
         memcpy(uuid.bytes, id, PHRONY_UUID_LEN);
-        hash = (uint32_t) (phrony_uuid_hash(&uuid, index->seed) >> 32);
-
-    } else {
-        /* SHA-256 is uniform, and nobody can aim at a slot with it cheaply */
-        memcpy(&hash, id, sizeof(uint32_t));
+        return phrony_uuid_hash(&uuid, index->seed);
     }
 
-    /* scales the hash to the number of slots, which is any number */
+    /* SHA-256 is uniform, and nobody can aim at a slot with it cheaply */
 
-    return (uint32_t) (((uint64_t) hash * index->n) >> 32);
+    memcpy(half, id, sizeof(half));
+
+    return (uint64_t) half[0] << 32 | half[1];
+}
+
+
+/* Scales the hash to the number of slots, which is any number. */
+
+static uint32_t
+phrony_index_first(const phrony_index_t *index, uint64_t hash)
+{
+    return (uint32_t) (((hash >> 32) * index->n) >> 32);
 }
 
 

@@ -8,7 +8,7 @@
 #define PHRONY_TABLE_H_
 
 
-#include "phrony_str.h"
+#include "phrony_memory.h"
 
 
 #define PHRONY_TABLE_MAX   0x3fffffff   /* records */
@@ -18,7 +18,10 @@
 PHRONY_HIDDEN_BEGIN
 
 
-/* A growing array of records of one size. */
+/*
+ * A growing array of records of one size.  It begins at a multiple of
+ * PHRONY_MEMORY_ALIGN: a record of that size is one line of the cache.
+ */
 
 typedef struct {
     void      *data;
@@ -30,16 +33,28 @@ typedef struct {
 
 /*
  * An open-addressing table over one member of a phrony_table_t's records,
- * which must be unique: a slot holds a record's number plus one, or 0.
- * Probing is linear; at most half of the slots are in use.
+ * which must be unique.  Probing is linear; at most half of the slots are in
+ * use.  One half of a member's hash chooses the slot, the other is the tag,
+ * so that a record with another tag, and so nearly every other one, is passed
+ * over without a look at it:
+ *
+ *     hash   | 32 bits: where to begin | 32 bits: tag |
+ *                        |                      =
+ *     slots  |  ...  | tag, record | tag, record |  0  | ...
  */
 
 typedef struct {
-    uint32_t  *slots;
-    uint32_t   n;           /* slots, 0: none yet */
-    uint32_t   offset;      /* of the member in a record */
-    uint32_t   len;         /* of the member: a UUID's or a SHA-256's */
-    uint64_t   seed;
+    uint32_t        tag;
+    uint32_t        record;     /* its number plus one, 0: a free slot */
+} phrony_slot_t;
+
+
+typedef struct {
+    phrony_slot_t  *slots;
+    uint32_t        n;          /* slots, 0: none yet */
+    uint32_t        offset;     /* of the member in a record */
+    uint32_t        len;        /* of the member: a UUID's or a SHA-256's */
+    uint64_t        seed;
 } phrony_index_t;
 
 
@@ -56,8 +71,16 @@ void phrony_table_init(phrony_table_t *table, size_t size);
 
 int phrony_table_push(phrony_table_t *table, const void *record);
 
+/* The same for "n" records; n may be 0. */
 
-/* Gives back the room that is not in use. */
+int phrony_table_append(phrony_table_t *table, const void *records,
+    size_t n);
+
+
+/*
+ * Gives back the room that is not in use.  If there is no memory for the
+ * move the table stays as it is.
+ */
 
 void phrony_table_trim(phrony_table_t *table);
 
@@ -80,8 +103,8 @@ int phrony_index_add(phrony_index_t *index, const phrony_table_t *table);
 
 /*
  * The number of the record whose member is "id", PHRONY_TABLE_NONE if there
- * is none.  SHA-256s are compared in a time that does not tell how many of
- * their bytes are equal.
+ * is none.  SHA-256s with the same tag, which is bytes 4 to 7, are compared
+ * in a time that does not tell how many of the others are equal.
  */
 
 uint32_t phrony_index_find(const phrony_index_t *index,
@@ -89,7 +112,7 @@ uint32_t phrony_index_find(const phrony_index_t *index,
 
 
 /*
- * Makes the index as small as it may be: two slots of 4 bytes a record.  If
+ * Makes the index as small as it may be: two slots of 8 bytes a record.  If
  * there is no memory for the move it stays as it is.
  */
 

@@ -64,6 +64,7 @@ struct ngx_phrony_op_s {
 
 typedef struct {
     phrony_lease_event_t       event;
+    unsigned                   start:1;         /* the outcome of a start */
     unsigned                   leased:1;        /* lease_id is valid */
     unsigned                   has_run:1;       /* run_id is valid */
     phrony_uuid_t              lease_id;
@@ -112,10 +113,10 @@ struct ngx_phrony_store_s {
                                        ngx_phrony_op_t *op);
 
     /*
-     * Tells the store; there is no answer.  With a lease, a BIND or END binds
-     * it to the run, and a RELEASE gives it back.  Without one, a BIND makes
-     * the run known, and SEEN and END of a run that is not known change
-     * nothing.  The settlement is copied.
+     * Tells the store; there is no answer.  The BIND or END of a start binds
+     * its lease to the run or, if it has none, makes the run known; RELEASE
+     * gives the lease back.  Otherwise SEEN or END tell of a run, and change
+     * nothing if it is not known.  The settlement is copied.
      */
 
     void                     (*settle)(ngx_phrony_store_t *store,

@@ -343,7 +343,7 @@ ngx_phrony_store_memory_settle(ngx_phrony_store_t *store,
 
     root = ngx_phrony_zone_lock(zone);
 
-    if (s->leased || s->event == PHRONY_LEASE_BIND) {
+    if (s->start) {
         ngx_phrony_store_memory_settle_start(zone, root, s);
 
     } else if (s->has_run) {

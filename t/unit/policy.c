@@ -9,7 +9,7 @@
 #include "test.h"
 #include "policy.h"
 
-#include "phrony_policy.h"
+#include "phrony_policy_build.h"
 
 
 static void test_records(void);
@@ -18,6 +18,7 @@ static void test_workspaces(const phrony_policy_t *policy);
 static void test_triggers(const phrony_policy_t *policy);
 static void test_keys(const phrony_policy_t *policy);
 static void test_lookups(const phrony_policy_t *policy);
+static void test_stat(void);
 static void test_scopes(void);
 static void test_order(void);
 static void test_empty(void);
@@ -31,6 +32,8 @@ static const phrony_trigger_t *trigger(const phrony_policy_t *policy,
     const char *id);
 static phrony_uuid_t uuid(const char *text);
 static void digest(const char *hex, unsigned char *bytes);
+static void is_text(const phrony_str_t *got, const char *want,
+    const char *name);
 static void *jansson_malloc(size_t size);
 
 
@@ -43,7 +46,7 @@ static const char  full[] = DOC(
        "\"readRpmLimit\":600,"
        "\"ipWhitelist\":[\"10.0.0.0/8\",\"2001:db8::/32\"]") ",\n"
     TR(T2, A2, W1, ",\"active\":false,\"ipWhitelist\":[\"192.0.2.7\"]") ",\n"
-    TR(NO, NO, W2, ""),
+    TR(NO, NO, W2, ",\"maxConcurrentRuns\":1,\"readRpmLimit\":0"),
 
     KEY(K1, S1, W1, ",\"status\":\"active\","
         "\"expiresAt\":\"2031-05-04T14:00:00Z\",\"allowFileUploads\":true,"
@@ -54,7 +57,7 @@ static const char  full[] = DOC(
 
 static const char  small[] = DOC(
     WS1,
-    TR(T1, A1, W1, ",\"ipWhitelist\":[\"10.0.0.0/8\"]"),
+    TR(T1, A1, W1, ",\"rpmLimit\":5,\"ipWhitelist\":[\"10.0.0.0/8\"]"),
     KEY(K1, S1, W1, ",\"scopes\":[" SCOPE(A1, T1) "]"));
 
 
@@ -80,6 +83,7 @@ main(void)
 {
     test_records();
     test_defaults();
+    test_stat();
     test_scopes();
     test_order();
     test_empty();
@@ -137,7 +141,7 @@ test_triggers(const phrony_policy_t *policy)
 {
     phrony_uuid_t            id;
     phrony_address_t         address;
-    const phrony_trigger_t  *one, *two;
+    const phrony_trigger_t  *one, *two, *three;
 
     one = trigger(policy, T1);
     id = uuid(A1);
@@ -151,6 +155,9 @@ test_triggers(const phrony_policy_t *policy)
     is_int(one->max_input_tokens, 999999999999999, "maxInputTokens");
     is_int(one->read_rpm_limit, 600, "readRpmLimit");
     is_int(one->ncidrs, 2, "address blocks");
+    is_text(&one->start_policy, "\"rpm\";q=60;w=60, \"rpd\";q=0;w=86400, "
+            "\"runs\";q=4;qu=\"concurrent-requests\"", "its start_policy");
+    is_text(&one->read_policy, "\"reads\";q=600;w=60", "its read_policy");
 
     phrony_address_set(&address, (unsigned char *) "\x0a\x01\x02\x03", 4);
     ok(phrony_cidr_match(one->cidrs, one->ncidrs, &address),
@@ -167,7 +174,14 @@ test_triggers(const phrony_policy_t *policy)
     ok(!phrony_cidr_match(one->cidrs, one->ncidrs, &address),
        "which is not in the first's");
 
-    is_int(trigger(policy, NO)->workspace, 1, "workspace of the third");
+    is_text(&two->start_policy, "", "no start_policy without limits");
+    is_text(&two->read_policy, "", "nor a read_policy");
+
+    three = trigger(policy, NO);
+    is_int(three->workspace, 1, "workspace of the third");
+    is_text(&three->start_policy, "\"runs\";q=1;qu=\"concurrent-requests\"",
+            "start_policy of the third");
+    is_text(&three->read_policy, "\"reads\";q=0;w=60", "its read_policy");
 }
 
 
@@ -185,7 +199,7 @@ test_keys(const phrony_policy_t *policy)
     is_int(one->active, 1, "it is active");
     is_int(one->expires, 1935669600, "expiresAt");
     is_int(one->allow_file_uploads, 1, "allowFileUploads");
-    is_int(one->nscopes, 2, "scopes");
+    is_int(phrony_policy_nscopes(policy, one), 2, "scopes");
     ok(phrony_policy_scope(policy, one, 0) == trigger(policy, T1)
        && phrony_policy_scope(policy, one, 1) == trigger(policy, T2),
        "in the order of the triggers");
@@ -201,7 +215,7 @@ test_keys(const phrony_policy_t *policy)
     is_int(two->active, 0, "it is revoked");
     ok(two->expires == PHRONY_NEVER, "expiresAt null");
     is_int(two->allow_file_uploads, 0, "no uploads");
-    is_int(two->nscopes, 0, "no scopes");
+    is_int(phrony_policy_nscopes(policy, two), 0, "no scopes");
     ok(!phrony_policy_key_has_trigger(policy, two, trigger(policy, T1)),
        "nor a trigger");
 }
@@ -270,7 +284,44 @@ test_defaults(void)
     is_int(k->active, 1, "a key is active");
     ok(k->expires == PHRONY_NEVER, "it does not expire");
     is_int(k->allow_file_uploads, 0, "it may not upload");
-    is_int(k->nscopes, 0, "it has no scopes");
+    is_int(phrony_policy_nscopes(policy, k), 0, "it has no scopes");
+
+    phrony_policy_free(policy);
+}
+
+
+/*
+ * Memory is what phrony_policy.h and the documentation say: the policy
+ * itself, and for each record its bytes and two slots of each index.
+ */
+
+static void
+test_stat(void)
+{
+    phrony_policy_t       *policy;
+    phrony_policy_stat_t   stat;
+
+    policy = parse(full);
+
+    if (!ok(policy != NULL, "a policy to be measured")) {
+        return;
+    }
+
+    phrony_policy_stat(policy, &stat);
+
+    is_int(stat.bytes - sizeof(phrony_policy_t),
+           2 * 20
+           + 3 * (128 + 32) + 3 * 18
+           + 2 * (64 + 16) + 4 + 2 * 4
+           + trigger(policy, T1)->start_policy.len
+           + trigger(policy, T1)->read_policy.len
+           + trigger(policy, NO)->start_policy.len
+           + trigger(policy, NO)->read_policy.len,
+           "bytes of memory");
+
+    is_int(sizeof(phrony_key_t), 64, "a key is one line of the cache");
+    is_int((uintptr_t) key(policy, S1) % 64, 0, "and begins with it");
+    is_int((uintptr_t) key(policy, S2) % 64, 0, "the second one too");
 
     phrony_policy_free(policy);
 }
@@ -296,13 +347,13 @@ test_scopes(void)
     }
 
     k = key(policy, S1);
-    is_int(k->nscopes, 2, "four are two");
+    is_int(phrony_policy_nscopes(policy, k), 2, "four are two");
     ok(phrony_policy_scope(policy, k, 0) == trigger(policy, T1)
        && phrony_policy_scope(policy, k, 1) == trigger(policy, T2),
        "these two");
 
     k = key(policy, S2);
-    is_int(k->nscopes, 1, "two are one");
+    is_int(phrony_policy_nscopes(policy, k), 1, "two are one");
     ok(phrony_policy_scope(policy, k, 0) == trigger(policy, T2), "this one");
     ok(!phrony_policy_key_has_trigger(policy, k, trigger(policy, T1)),
        "not the other one");
@@ -409,7 +460,8 @@ test_no_memory(void)
 
             /* trimming may fail: it is only larger then */
 
-            ok(key(policy, S1) && trigger(policy, T1)->ncidrs == 1,
+            ok(key(policy, S1) && trigger(policy, T1)->ncidrs == 1
+               && trigger(policy, T1)->start_policy.len == 14,
                "allocation %ld fails and was not needed", n);
 
             phrony_policy_free(policy);
@@ -457,7 +509,8 @@ test_no_memory_jansson(void)
         }
 
         if (policy) {
-            ok(key(policy, S1) && key(policy, S1)->nscopes == 1,
+            ok(key(policy, S1)
+               && phrony_policy_nscopes(policy, key(policy, S1)) == 1,
                "allocation %ld fails and was not needed", n);
 
         } else {
@@ -575,4 +628,11 @@ digest(const char *hex, unsigned char *bytes)
 
         bytes[i] = (unsigned char) byte;
     }
+}
+
+
+static void
+is_text(const phrony_str_t *got, const char *want, const char *name)
+{
+    is_str(got->data, got->len, want, name);
 }

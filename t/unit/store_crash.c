@@ -241,6 +241,7 @@ settle(ngx_phrony_op_t *op, phrony_lease_event_t event, uint64_t run)
     memset(&s, 0, sizeof(s));
 
     s.event = event;
+    s.start = 1;
     s.leased = op->leased;
     s.lease_id = op->lease_id;
     s.trigger_id = op->trigger_id;

@@ -116,6 +116,7 @@ test_vectors(void)
 
     memset(&s, 0, sizeof(s));
     s.event = PHRONY_LEASE_BIND;
+    s.start = 1;
     s.leased = 1;
     s.lease_id = op.lease_id;
     s.has_run = 1;
@@ -335,6 +336,7 @@ step_settle(void)
     lease = &runs[nruns - 1 - store_random(ngx_min(nruns, 8))];
 
     memset(&s, 0, sizeof(s));
+    s.start = 1;
     s.leased = 1;
     s.lease_id = lease->id;
     s.trigger_id = store_uuid(lease->trigger);

@@ -25,8 +25,9 @@
  *         return done();
  *     }
  *
- * The program is linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc;
- * without that, allocations of the code under test neither count nor fail.
+ * The program is linked with -Wl,--wrap=malloc and the like for each function
+ * below that begins with __wrap_; without that, allocations of the code under
+ * test neither count nor fail.
  * Where no memory must not crash:
  *
  *     for (n = 1; n < 10000; n++) {
@@ -47,12 +48,14 @@
  */
 
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "phrony_str.h"
 
@@ -106,9 +109,16 @@ static void   test_free(void *p) TEST_UNUSED;
 void  *__real_malloc(size_t size) __attribute__((weak));
 void  *__real_calloc(size_t n, size_t size) __attribute__((weak));
 void  *__real_realloc(void *p, size_t size) __attribute__((weak));
+int    __real_posix_memalign(void **p, size_t alignment, size_t size)
+    __attribute__((weak));
+void  *__real_mmap(void *addr, size_t len, int prot, int flags, int fd,
+    off_t offset) __attribute__((weak));
 void  *__wrap_malloc(size_t size);
 void  *__wrap_calloc(size_t n, size_t size);
 void  *__wrap_realloc(void *p, size_t size);
+int    __wrap_posix_memalign(void **p, size_t alignment, size_t size);
+void  *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd,
+    off_t offset);
 
 
 static int   test_count;
@@ -328,6 +338,30 @@ __wrap_realloc(void *p, size_t size)
     }
 
     return __real_realloc ? __real_realloc(p, size) : realloc(p, size);
+}
+
+
+int
+__wrap_posix_memalign(void **p, size_t alignment, size_t size)
+{
+    if (test_alloc_fails()) {
+        return ENOMEM;
+    }
+
+    return __real_posix_memalign ? __real_posix_memalign(p, alignment, size)
+                                 : posix_memalign(p, alignment, size);
+}
+
+
+void *
+__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    if (test_alloc_fails()) {
+        return MAP_FAILED;
+    }
+
+    return __real_mmap ? __real_mmap(addr, len, prot, flags, fd, offset)
+                       : mmap(addr, len, prot, flags, fd, offset);
 }
 
 
