@@ -267,8 +267,8 @@ ngx_http_phrony_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (size < NGX_PHRONY_ZONE_MIN_SIZE) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is too small, at least %uzk is needed",
-                           &value[1], (size_t) NGX_PHRONY_ZONE_MIN_SIZE / 1024);
+                           "zone \"%V\" is too small, at least %dk is needed",
+                           &value[1], NGX_PHRONY_ZONE_MIN_SIZE / 1024);
         return NGX_CONF_ERROR;
     }
 

@@ -4,7 +4,10 @@
  */
 
 
-#include <openssl/evp.h>    /* before the pragma in the module's own header */
+/* before the pragma in the module's own header, and after nginx's */
+
+#include <ngx_config.h>
+#include <openssl/evp.h>
 
 #include "ngx_http_phrony_digest.h"
 

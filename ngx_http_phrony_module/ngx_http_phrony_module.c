@@ -4,7 +4,10 @@
  */
 
 
-#include <jansson.h>    /* before the pragma in the module's own header */
+/* before the pragma in the module's own header, and after nginx's */
+
+#include <ngx_config.h>
+#include <jansson.h>
 
 #include "ngx_http_phrony_module.h"
 #include "ngx_http_phrony_access.h"

@@ -5,9 +5,7 @@
 
 
 #include "phrony_answer.h"
-
-
-#define PHRONY_ANSWER_BLOCK  32     /* bytes that are looked at at once */
+#include "phrony_brackets.h"
 
 
 typedef enum {
@@ -45,14 +43,6 @@ static const unsigned char *phrony_answer_scalar(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_answer_nested(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
-static const unsigned char *phrony_answer_brackets(phrony_answer_t *answer,
-    const unsigned char *p, const unsigned char *last);
-#if (__SSE2__)
-static inline const unsigned char *phrony_answer_block(
-    phrony_answer_t *answer, const unsigned char *p);
-static inline uint32_t phrony_answer_mask(const unsigned char *p, char fold,
-    char ch);
-#endif
 static const unsigned char *phrony_answer_string(phrony_answer_t *answer,
     const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_answer_text(phrony_answer_t *answer,
@@ -308,7 +298,7 @@ phrony_answer_nested(phrony_answer_t *answer, const unsigned char *p,
     const unsigned char *last)
 {
     do {
-        p = phrony_answer_brackets(answer, p, last);
+        p = phrony_brackets_skip(p, last, &answer->depth);
 
         if (p == last) {
             return p;
@@ -326,127 +316,6 @@ phrony_answer_nested(phrony_answer_t *answer, const unsigned char *p,
 
     return p;
 }
-
-
-/*
- * Counts brackets and skips simple strings; stops at a quote that begins any
- * other string, at the bracket that closes the value, or at the end.
- */
-
-static const unsigned char *
-phrony_answer_brackets(phrony_answer_t *answer, const unsigned char *p,
-    const unsigned char *last)
-{
-    unsigned char         ch;
-
-#if (__SSE2__)
-
-    const unsigned char  *found;
-
-    for ( ; last - p >= PHRONY_ANSWER_BLOCK; p += PHRONY_ANSWER_BLOCK) {
-        found = phrony_answer_block(answer, p);
-
-        if (found) {
-            return found;
-        }
-    }
-
-#endif
-
-    for ( ; p < last; p++) {
-        ch = *p;
-
-        if (ch == '"') {
-            break;
-        }
-
-        ch |= 0x20;
-
-        if (ch == '{') {
-            answer->depth++;
-
-        } else if (ch == '}' && --answer->depth == 0) {
-            break;
-        }
-    }
-
-    return p;
-}
-
-
-#if (__SSE2__)
-
-/*
- * The same for one block, in bit masks of it; NULL if there is nothing to
- * stop at.  Strings that end in the block, without escapes, are skipped.
- */
-
-static inline const unsigned char *
-phrony_answer_block(phrony_answer_t *answer, const unsigned char *p)
-{
-    size_t    depth;
-    uint32_t  bit, end, hits, opens, quotes, ends;
-
-    /* in ASCII, 0x20 makes of a bracket the brace of the same side */
-
-    quotes = phrony_answer_mask(p, 0, '"');
-    ends = phrony_answer_mask(p, 0, '\\') | quotes;
-    opens = phrony_answer_mask(p, 0x20, '{');
-    hits = phrony_answer_mask(p, 0x20, '}') | opens | quotes;
-
-    for (depth = answer->depth; hits; hits &= ~(bit | (bit - 1))) {
-        bit = hits & (0 - hits);
-
-        if (bit & opens) {
-            depth++;
-            continue;
-        }
-
-        if (bit & quotes) {
-            end = ends & ~(bit | (bit - 1));
-            end &= 0 - end;
-
-            if (end & quotes) {
-                bit = end;
-                continue;
-            }
-
-        } else if (--depth) {
-            continue;
-        }
-
-        answer->depth = depth;
-        return p + __builtin_ctz(bit);
-    }
-
-    answer->depth = depth;
-
-    return NULL;
-}
-
-
-/* A bit for each byte of a block that is "ch" with the bits of "fold". */
-
-static inline uint32_t
-phrony_answer_mask(const unsigned char *p, char fold, char ch)
-{
-    int       i;
-    __m128i   block;
-    uint32_t  mask;
-
-    mask = 0;
-
-    for (i = 0; i < PHRONY_ANSWER_BLOCK; i += 16) {
-        block = _mm_loadu_si128((const __m128i *) (p + i));
-        block = _mm_or_si128(block, _mm_set1_epi8(fold));
-        block = _mm_cmpeq_epi8(block, _mm_set1_epi8(ch));
-        mask |= (uint32_t) _mm_movemask_epi8(block) << i;
-    }
-
-    return mask;
-}
-
-#endif
 
 
 /* Skips the rest of a string; no escape has a quote but as its second byte. */

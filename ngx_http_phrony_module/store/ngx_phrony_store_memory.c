@@ -5,6 +5,8 @@
 
 
 #include "ngx_phrony_store_memory.h"
+#include "ngx_phrony_run.h"
+#include "ngx_phrony_trigger.h"
 
 
 #define NGX_PHRONY_STORE_SWEEP       512    /* runs at most, at once */
@@ -82,7 +84,7 @@ ngx_phrony_store_memory_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 
     root = ngx_phrony_zone_lock(zone);
 
-    (void) ngx_phrony_zone_sweep(zone, NGX_PHRONY_STORE_SWEEP);
+    (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_STORE_SWEEP);
 
     trigger = ngx_phrony_store_memory_trigger(zone, root, &op->trigger_id);
 
@@ -110,13 +112,13 @@ ngx_phrony_store_memory_trigger(ngx_phrony_zone_t *zone,
 {
     ngx_phrony_trigger_t  *trigger;
 
-    trigger = ngx_phrony_zone_trigger(root, id);
+    trigger = ngx_phrony_trigger_find(root, id);
 
     if (trigger == NULL) {
-        return ngx_phrony_zone_trigger_add(zone, id);
+        return ngx_phrony_trigger_add(zone, id);
     }
 
-    ngx_phrony_zone_trigger_touch(root, trigger);
+    ngx_phrony_trigger_touch(root, trigger);
 
     return trigger;
 }
@@ -177,7 +179,7 @@ ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t   *run;
     ngx_phrony_root_t  *root;
 
-    run = ngx_phrony_zone_run_add(zone, NULL, &trigger->id, trigger,
+    run = ngx_phrony_run_add(zone, NULL, &trigger->id, trigger,
                                   op->reservation_ttl);
 
     if (run) {
@@ -205,7 +207,7 @@ ngx_phrony_store_memory_slot(ngx_phrony_zone_t *zone,
     while (limit->set
            && !phrony_lease_admits(trigger->nleases, limit->quota))
     {
-        if (ngx_phrony_zone_sweep(zone, NGX_PHRONY_STORE_SWEEP) == 0) {
+        if (ngx_phrony_run_sweep(zone, NGX_PHRONY_STORE_SWEEP) == 0) {
             return 0;
         }
     }
@@ -288,10 +290,10 @@ ngx_phrony_store_memory_run(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
 {
     ngx_phrony_run_t  *run;
 
-    run = ngx_phrony_zone_run(root, id);
+    run = ngx_phrony_run_find(root, id);
 
     if (run && run->expires <= zone->now) {
-        ngx_phrony_zone_run_free(zone, run);
+        ngx_phrony_run_free(zone, run);
         return NULL;
     }
 
@@ -379,7 +381,7 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
 
         /* no run was started, or another answer named it already */
 
-        ngx_phrony_zone_run_free(zone, lease);
+        ngx_phrony_run_free(zone, lease);
     }
 
     if (!s->has_run) {
@@ -396,7 +398,7 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
         return;
     }
 
-    ngx_phrony_zone_run_rename(root, lease, &s->run_id);
+    ngx_phrony_run_rename(root, lease, &s->run_id);
     ngx_phrony_store_memory_see(zone, lease, s);
 }
 
@@ -416,10 +418,10 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
     trigger = NULL;
 
     if (s->leased && s->event == PHRONY_LEASE_BIND) {
-        trigger = ngx_phrony_zone_trigger(root, &s->trigger_id);
+        trigger = ngx_phrony_trigger_find(root, &s->trigger_id);
     }
 
-    if (ngx_phrony_zone_run_add(zone, &s->run_id, &s->trigger_id, trigger,
+    if (ngx_phrony_run_add(zone, &s->run_id, &s->trigger_id, trigger,
                                 s->run_ttl)
         == NULL)
     {
@@ -435,11 +437,11 @@ ngx_phrony_store_memory_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     ngx_phrony_settlement_t *s)
 {
     if (s->event == PHRONY_LEASE_END && phrony_lease_holds_slot(run->state)) {
-        ngx_phrony_zone_run_end(zone, run, s->run_ttl);
+        ngx_phrony_run_end(zone, run, s->run_ttl);
         return;
     }
 
-    ngx_phrony_zone_run_touch(zone, run, s->run_ttl);
+    ngx_phrony_run_touch(zone, run, s->run_ttl);
 }
 
 

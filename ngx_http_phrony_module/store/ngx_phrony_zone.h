@@ -113,6 +113,15 @@ typedef enum {
 } ngx_phrony_zone_busy_t;
 
 
+/* What ids are made of; it outlives everything else in the zone. */
+
+typedef struct {
+    uint64_t                  seed;         /* of the hash tables */
+    uint64_t                  lease_seed;   /* first half of lease ids */
+    uint64_t                  last_lease;   /* second half */
+} ngx_phrony_origin_t;
+
+
 typedef struct {
     uint64_t                  magic;
     uint64_t                  version;
@@ -120,9 +129,7 @@ typedef struct {
     volatile ngx_uint_t       busy;         /* ngx_phrony_zone_busy_t */
     ngx_phrony_run_t         *moving;       /* a run between two chains */
 
-    uint64_t                  seed;         /* of the hash tables */
-    uint64_t                  lease_seed;   /* first half of lease ids */
-    uint64_t                  last_lease;   /* second half */
+    ngx_phrony_origin_t       origin;
 
     ngx_phrony_trigger_t    **triggers;
     ngx_phrony_run_t        **runs;
@@ -180,11 +187,12 @@ ngx_int_t ngx_phrony_zone_attach(ngx_phrony_zone_t *zone);
 
 
 /*
- * Takes the lock, reads the clock and returns the root.  If the last holder died with the
- * lock, the indices are made anew from the hash chains, in a time that grows
- * with what the zone holds; if it died within the allocator, the zone starts
- * empty, since nothing in it can be trusted.  Both are counted, and logged
- * by ngx_phrony_zone_unlock() after the lock is given back.
+ * Takes the lock, reads the clock and returns the root.  If the last holder
+ * died with the lock, the indices are made anew from the hash chains, in a
+ * time that grows with what the zone holds; if it died within the allocator,
+ * the zone starts empty, since nothing in it can be trusted.  Both are
+ * counted, and logged by ngx_phrony_zone_unlock() after the lock is given
+ * back.
  */
 
 ngx_phrony_root_t *ngx_phrony_zone_lock(ngx_phrony_zone_t *zone);
@@ -193,66 +201,17 @@ void ngx_phrony_zone_unlock(ngx_phrony_zone_t *zone);
 
 
 /*
- * The following are called with the lock held.
+ * Allocates and frees with the lock held.  Where there is no room, a bounded
+ * number of others make it: leases that have expired, runs that have ended,
+ * the longest unseen first, and then triggers on which nothing is counted, but
+ * not "keep", for which the room is made.  A lease that runs and a count that
+ * stands are never given up: then NULL is returned.
  */
 
-ngx_phrony_trigger_t *ngx_phrony_zone_trigger(ngx_phrony_root_t *root,
-    phrony_uuid_t *id);
+void *ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size,
+    ngx_phrony_trigger_t *keep);
 
-/*
- * Where there is no room for one more, a bounded number of others make it:
- * leases that have expired, runs that have ended, the longest unseen first,
- * and then triggers on which nothing is counted.  A lease that runs and a
- * count that stands are never given up: then NULL is returned.
- */
-
-ngx_phrony_trigger_t *ngx_phrony_zone_trigger_add(ngx_phrony_zone_t *zone,
-    phrony_uuid_t *id);
-
-/* Makes the trigger the most recently used. */
-
-void ngx_phrony_zone_trigger_touch(ngx_phrony_root_t *root,
-    ngx_phrony_trigger_t *trigger);
-
-ngx_phrony_run_t *ngx_phrony_zone_run(ngx_phrony_root_t *root,
-    phrony_uuid_t *id);
-
-/*
- * Adds a run that expires after "ttl": with a slot of "trigger", or without
- * one if that is NULL.  A NULL "id" gives it a new lease id.
- * Returns NULL if there is no room.
- */
-
-ngx_phrony_run_t *ngx_phrony_zone_run_add(ngx_phrony_zone_t *zone,
-    phrony_uuid_t *id, phrony_uuid_t *trigger_id,
-    ngx_phrony_trigger_t *trigger, uint64_t ttl);
-
-/* Gives the slot back, if the run holds one, and forgets the run. */
-
-void ngx_phrony_zone_run_free(ngx_phrony_zone_t *zone,
-    ngx_phrony_run_t *run);
-
-/* The run that was a reservation is now known by its own id. */
-
-void ngx_phrony_zone_run_rename(ngx_phrony_root_t *root,
-    ngx_phrony_run_t *run, phrony_uuid_t *id);
-
-/* Gives the slot back; the run stays known for "ttl". */
-
-void ngx_phrony_zone_run_end(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
-    uint64_t ttl);
-
-/* Makes the run the most recently used, to expire after "ttl". */
-
-void ngx_phrony_zone_run_touch(ngx_phrony_zone_t *zone,
-    ngx_phrony_run_t *run, uint64_t ttl);
-
-/*
- * Forgets at most "n" runs that have expired, those with a slot first.
- * Returns how many there were.
- */
-
-ngx_uint_t ngx_phrony_zone_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n);
+void ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p);
 
 
 PHRONY_HIDDEN_END

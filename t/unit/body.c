@@ -811,9 +811,11 @@ main(void)
     test_simpler();
     test_tokens();
 
-    test_memory("small", "{\"\\u0061\":1,\"input\":{\"text\":\"hello, a text that is rather "
+    test_memory("small", "{\"\\u0061\":1,\"input\":{\"text\":"
+                "\"hello, a text that is rather "
                 "long\",\"list\":[true,\"a\",null,[],{\"b\":\"c\"}]}}");
-    test_memory("large number", "{\"\\u0061\":1e999,\"b\":\"a text that is rather "
+    test_memory("large number", "{\"\\u0061\":1e999,"
+                "\"b\":\"a text that is rather "
                 "long, so that buffers grow\"}");
     test_memory("NUL", "{\"a\\u0000\":{\"b\":\"a text that is rather "
                 "long, so that buffers grow\"}}");

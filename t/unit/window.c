@@ -172,8 +172,8 @@ test_limits(void)
            "the event leaves after 60.5 s");
     is_int(phrony_window_wait(&w.window, shape, 1, 5000500), 60500,
            "so long a limit of 1 waits");
-    is_int(phrony_window_remaining(&w.window, 999999999999999), 999999999999998,
-           "a limit of 15 digits");
+    is_int(phrony_window_remaining(&w.window, 999999999999999),
+           999999999999998, "a limit of 15 digits");
 }
 
 

@@ -1,0 +1,367 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_phrony_run.h"
+
+
+#define NGX_PHRONY_RUN_EVICT  64    /* at most, to make room for one */
+
+
+static ngx_uint_t ngx_phrony_run_expire(ngx_phrony_zone_t *zone,
+    ngx_queue_t *queue, ngx_uint_t n);
+static ngx_phrony_run_t **ngx_phrony_run_chain(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+static void ngx_phrony_run_unlink(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
+static void ngx_phrony_run_index(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run, uint64_t ttl);
+static ngx_queue_t *ngx_phrony_run_class(ngx_phrony_root_t *root,
+    uint64_t ttl);
+static void ngx_phrony_run_insert(ngx_queue_t *queue, ngx_phrony_run_t *run);
+static void ngx_phrony_run_unindex(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
+static void ngx_phrony_run_lease_id(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+
+
+ngx_phrony_run_t *
+ngx_phrony_run_find(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    ngx_phrony_run_t  *run;
+
+    run = *ngx_phrony_run_chain(root, id);
+
+    while (run && !phrony_uuid_eq(&run->id, id)) {
+        run = run->next;
+    }
+
+    return run;
+}
+
+
+ngx_phrony_run_t *
+ngx_phrony_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
+    phrony_uuid_t *trigger_id, ngx_phrony_trigger_t *trigger, uint64_t ttl)
+{
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t), trigger);
+    if (run == NULL) {
+        return NULL;
+    }
+
+    root = zone->shpool->data;
+
+    if (id) {
+        run->id = *id;
+
+    } else {
+        ngx_phrony_run_lease_id(root, &run->id);
+    }
+
+    run->trigger_id = *trigger_id;
+    run->trigger = trigger;
+    run->expires = zone->now + ttl;
+
+    if (trigger == NULL) {
+        run->state = PHRONY_LEASE_ENDED;
+
+    } else {
+        run->state = id ? PHRONY_LEASE_BOUND : PHRONY_LEASE_RESERVED;
+    }
+
+    ngx_phrony_run_link(root, run);
+    ngx_phrony_run_index(root, run, ttl);
+
+    return run;
+}
+
+
+void
+ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    ngx_phrony_run_unlink(root, run);
+    ngx_phrony_run_unindex(root, run);
+
+    ngx_phrony_zone_free(zone, run);
+}
+
+
+void
+ngx_phrony_run_rename(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    phrony_uuid_t *id)
+{
+    root->moving = run;
+    ngx_memory_barrier();
+
+    ngx_phrony_run_unlink(root, run);
+
+    run->id = *id;
+    run->state = phrony_lease_next(run->state, PHRONY_LEASE_BIND);
+
+    ngx_phrony_run_link(root, run);
+}
+
+
+void
+ngx_phrony_run_end(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl)
+{
+    ngx_phrony_run_unindex(zone->shpool->data, run);
+
+    run->state = phrony_lease_next(run->state, PHRONY_LEASE_END);
+    run->trigger = NULL;
+    run->expires = zone->now + ttl;
+
+    ngx_phrony_run_index(zone->shpool->data, run, ttl);
+}
+
+
+void
+ngx_phrony_run_touch(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl)
+{
+    ngx_phrony_run_unindex(zone->shpool->data, run);
+
+    run->expires = zone->now + ttl;
+
+    ngx_phrony_run_index(zone->shpool->data, run, ttl);
+}
+
+
+ngx_uint_t
+ngx_phrony_run_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n)
+{
+    ngx_uint_t          i, swept;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+    swept = 0;
+
+    for (i = 0; i < root->nclasses && swept < n; i++) {
+        swept += ngx_phrony_run_expire(zone, &root->classes[i].queue,
+                                        n - swept);
+    }
+
+    return swept + ngx_phrony_run_expire(zone, &root->ended, n - swept);
+}
+
+
+static ngx_uint_t
+ngx_phrony_run_expire(ngx_phrony_zone_t *zone, ngx_queue_t *queue,
+    ngx_uint_t n)
+{
+    ngx_uint_t         expired;
+    ngx_queue_t       *q;
+    ngx_phrony_run_t  *run;
+
+    for (expired = 0; expired < n; expired++) {
+
+        if (ngx_queue_empty(queue)) {
+            break;
+        }
+
+        q = ngx_queue_last(queue);
+        run = ngx_queue_data(q, ngx_phrony_run_t, queue);
+
+        if (run->expires > zone->now) {
+            break;
+        }
+
+        ngx_phrony_run_free(zone, run);
+    }
+
+    return expired;
+}
+
+
+void
+ngx_phrony_run_evict(ngx_phrony_zone_t *zone)
+{
+    ngx_uint_t          n;
+    ngx_queue_t        *q;
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_RUN_EVICT);
+
+    for (n = 0; n < NGX_PHRONY_RUN_EVICT; n++) {
+
+        if (ngx_queue_empty(&root->ended)) {
+            return;
+        }
+
+        q = ngx_queue_last(&root->ended);
+        run = ngx_queue_data(q, ngx_phrony_run_t, queue);
+
+        ngx_phrony_run_free(zone, run);
+        root->evicted++;
+    }
+}
+
+
+/* Reservations are many a second and few at a time: they are counted off. */
+
+static ngx_phrony_run_t **
+ngx_phrony_run_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    uint64_t  hash, half[2];
+
+    ngx_memcpy(half, id->bytes, PHRONY_UUID_LEN);
+
+    if (half[0] == root->origin.lease_seed) {
+        return &root->reserved[half[1] & (NGX_PHRONY_ZONE_RESERVED - 1)];
+    }
+
+    hash = phrony_uuid_hash(id, root->origin.seed);
+
+    return &root->runs[hash & root->run_mask];
+}
+
+
+void
+ngx_phrony_run_link(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_phrony_run_t  **chain;
+
+    root->moving = run;
+    ngx_memory_barrier();
+
+    chain = ngx_phrony_run_chain(root, &run->id);
+    run->next = *chain;
+
+    ngx_memory_barrier();
+    *chain = run;
+
+    ngx_memory_barrier();
+    root->moving = NULL;
+}
+
+
+static void
+ngx_phrony_run_unlink(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_phrony_run_t  **link;
+
+    link = ngx_phrony_run_chain(root, &run->id);
+
+    while (*link != run) {
+        link = &(*link)->next;
+    }
+
+    *link = run->next;
+    ngx_memory_barrier();
+}
+
+
+static void
+ngx_phrony_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    uint64_t ttl)
+{
+    if (run->trigger == NULL) {
+        ngx_queue_insert_head(&root->ended, &run->queue);
+        root->nended++;
+        return;
+    }
+
+    ngx_phrony_run_insert(ngx_phrony_run_class(root, ttl), run);
+
+    run->trigger->nleases++;
+    root->nleases++;
+}
+
+
+/*
+ * The queue of this time to live.  Where there are more of them than classes,
+ * the last class takes all others: it is as exact, but no longer for nothing.
+ */
+
+static ngx_queue_t *
+ngx_phrony_run_class(ngx_phrony_root_t *root, uint64_t ttl)
+{
+    ngx_uint_t           i;
+    ngx_phrony_class_t  *class;
+
+    for (i = 0; i < root->nclasses; i++) {
+        class = &root->classes[i];
+
+        if (class->ttl == ttl) {
+            return &class->queue;
+        }
+
+        if (ngx_queue_empty(&class->queue)) {
+            class->ttl = ttl;
+            return &class->queue;
+        }
+    }
+
+    if (i == NGX_PHRONY_ZONE_CLASSES) {
+        return &root->classes[i - 1].queue;
+    }
+
+    class = &root->classes[i];
+
+    class->ttl = ttl;
+    ngx_queue_init(&class->queue);
+    root->nclasses++;
+
+    return &class->queue;
+}
+
+
+/* Before all that expire no later: before none, mostly. */
+
+static void
+ngx_phrony_run_insert(ngx_queue_t *queue, ngx_phrony_run_t *run)
+{
+    ngx_queue_t       *q;
+    ngx_phrony_run_t  *other;
+
+    for (q = queue; q->next != queue; q = q->next) {
+        other = ngx_queue_data(q->next, ngx_phrony_run_t, queue);
+
+        if (other->expires <= run->expires) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &run->queue);
+}
+
+
+static void
+ngx_phrony_run_unindex(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_queue_remove(&run->queue);
+
+    if (run->trigger == NULL) {
+        root->nended--;
+        return;
+    }
+
+    run->trigger->nleases--;
+    root->nleases--;
+}
+
+
+/* A lease's id only has to differ from other leases' and from runs' ids. */
+
+static void
+ngx_phrony_run_lease_id(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    root->origin.last_lease++;
+
+    ngx_memcpy(id->bytes, &root->origin.lease_seed, sizeof(uint64_t));
+    ngx_memcpy(id->bytes + sizeof(uint64_t), &root->origin.last_lease,
+               sizeof(uint64_t));
+}

@@ -1,0 +1,76 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_PHRONY_RUN_H_INCLUDED_
+#define _NGX_PHRONY_RUN_H_INCLUDED_
+
+
+#include "ngx_phrony_zone.h"
+
+
+PHRONY_HIDDEN_BEGIN
+
+
+/*
+ * Runs in the zone, and the leases by which they hold slots.  All of this is
+ * called with the lock held.
+ */
+
+
+/* The run with this id, be it its own or its lease's; or NULL. */
+
+ngx_phrony_run_t *ngx_phrony_run_find(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+
+/*
+ * Adds a run that expires after "ttl": with a slot of "trigger", or without
+ * one if that is NULL.  A NULL "id" gives it a new lease id.
+ * Returns NULL if there is no room.
+ */
+
+ngx_phrony_run_t *ngx_phrony_run_add(ngx_phrony_zone_t *zone,
+    phrony_uuid_t *id, phrony_uuid_t *trigger_id,
+    ngx_phrony_trigger_t *trigger, uint64_t ttl);
+
+/* Gives the slot back, if the run holds one, and forgets the run. */
+
+void ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run);
+
+/* The run that was a reservation is now known by its own id. */
+
+void ngx_phrony_run_rename(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    phrony_uuid_t *id);
+
+/* Gives the slot back; the run stays known for "ttl". */
+
+void ngx_phrony_run_end(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl);
+
+/* Makes the run the most recently used, to expire after "ttl". */
+
+void ngx_phrony_run_touch(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    uint64_t ttl);
+
+/*
+ * Forgets at most "n" runs that have expired, those with a slot first.
+ * Returns how many there were.
+ */
+
+ngx_uint_t ngx_phrony_run_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n);
+
+/* Forgets some that have expired or ended, to make room. */
+
+void ngx_phrony_run_evict(ngx_phrony_zone_t *zone);
+
+/* Puts the run into the chain of its id, and no index. */
+
+void ngx_phrony_run_link(ngx_phrony_root_t *root, ngx_phrony_run_t *run);
+
+
+PHRONY_HIDDEN_END
+
+
+#endif /* _NGX_PHRONY_RUN_H_INCLUDED_ */
