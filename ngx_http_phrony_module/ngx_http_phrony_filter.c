@@ -105,24 +105,28 @@ static ngx_int_t
 ngx_http_phrony_limit_headers(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
-    u_char      buf[PHRONY_FIELDS_POLICY_LEN + PHRONY_FIELDS_RATELIMIT_LEN];
-    ngx_str_t   policy, limit;
+    u_char               buf[PHRONY_FIELDS_RATELIMIT_LEN];
+    ngx_str_t            policy, limit;
+    const phrony_str_t  *text;
 
-    policy.len = phrony_fields_policy(buf, ctx->op.limits);
+    text = ctx->op.read ? &ctx->trigger->read_policy
+                        : &ctx->trigger->start_policy;
 
-    if (policy.len == 0) {
+    if (text->len == 0) {
         return NGX_OK;
     }
 
-    limit.len = phrony_fields_ratelimit(buf + policy.len, ctx->op.limits);
+    policy.len = text->len;
+    policy.data = text->data;
 
-    policy.data = ngx_pnalloc(r->pool, policy.len + limit.len);
-    if (policy.data == NULL) {
+    limit.len = phrony_fields_ratelimit(buf, ctx->op.limits);
+
+    limit.data = ngx_pnalloc(r->pool, limit.len);
+    if (limit.data == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(policy.data, buf, policy.len + limit.len);
-    limit.data = policy.data + policy.len;
+    ngx_memcpy(limit.data, buf, limit.len);
 
     if (ngx_http_phrony_add_header(r, "RateLimit-Policy", &policy) == NULL
         || ngx_http_phrony_add_header(r, "RateLimit", &limit) == NULL)

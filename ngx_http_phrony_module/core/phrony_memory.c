@@ -46,6 +46,15 @@ phrony_memory_free(void *p, size_t n)
 }
 
 
+void
+phrony_memory_cut(void *p, size_t size, size_t n)
+{
+    n = phrony_memory_pages(n);
+
+    phrony_memory_unmap((char *) p + n, phrony_memory_pages(size) - n);
+}
+
+
 /* One huge page more than is needed, less what lies before and behind. */
 
 static void *

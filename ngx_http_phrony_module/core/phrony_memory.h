@@ -36,6 +36,14 @@ void *phrony_memory_alloc(size_t n);
 void phrony_memory_free(void *p, size_t n);
 
 
+/*
+ * Gives back all but the first "n" of "size" bytes, in place; they are freed
+ * as "n" bytes then.  Both are at least PHRONY_MEMORY_LARGE.
+ */
+
+void phrony_memory_cut(void *p, size_t size, size_t n);
+
+
 PHRONY_HIDDEN_END
 
 

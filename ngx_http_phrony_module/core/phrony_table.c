@@ -81,6 +81,13 @@ phrony_table_trim(phrony_table_t *table)
         return;
     }
 
+    if (table->n * table->size >= PHRONY_MEMORY_LARGE) {
+        phrony_memory_cut(table->data, table->max * table->size,
+                          table->n * table->size);
+        table->max = table->n;
+        return;
+    }
+
     if (table->n < table->max) {
         (void) phrony_table_resize(table, table->n);
     }

@@ -20,18 +20,20 @@ typedef struct {
 
 
 #define FEW    40
-#define MANY   (PHRONY_MEMORY_LARGE / sizeof(record_t) + 1)
+#define MANY   100000
 
 
 static void test_memory(void);
 static void test_huge_pages(void);
 static int is_advised(const void *p);
+static int is_mapped(void *p, size_t n);
 static void test_growth(void);
 static void test_append(void);
 static void test_limit(void);
 static void test_no_memory(void);
 static void test_collisions(void);
 static void test_untouched(void);
+static void test_equal(void);
 static void test_index_no_memory(void);
 static void test_large_index(void);
 static void fill(phrony_table_t *table, phrony_index_t *index, uint32_t n,
@@ -54,6 +56,7 @@ main(void)
     test_no_memory();
     test_collisions();
     test_untouched();
+    test_equal();
     test_index_no_memory();
     test_large_index();
 
@@ -171,9 +174,20 @@ is_advised(const void *p)
 }
 
 
+/* Whether there is no hole in it. */
+
+static int
+is_mapped(void *p, size_t n)
+{
+    return msync(p, n, MS_ASYNC) == 0;
+}
+
+
 static void
 test_growth(void)
 {
+    char           *data;
+    size_t          pages;
     uint32_t        max;
     phrony_table_t  table;
 
@@ -196,8 +210,21 @@ test_growth(void)
     ok(is_whole(&table, MANY), "all are there");
 
     max = table.max;
+    data = table.data;
+    pages = (MANY * sizeof(record_t) / PHRONY_MEMORY_PAGE + 1)
+            * PHRONY_MEMORY_PAGE;
+
+    ok(max * sizeof(record_t) > pages && is_mapped(data + pages, 1),
+       "there is more room");
+
+    fail_at(1);
     phrony_table_trim(&table);
-    ok(table.max == MANY && max > MANY, "room is given back");
+    fail_at(-1);
+
+    ok(table.max == MANY && max > MANY, "it is given back");
+    ok(table.data == data, "in place");
+    ok(is_mapped(data, pages), "what is needed is there");
+    ok(!is_mapped(data + pages, 1), "what is not is gone");
     is_int((uintptr_t) table.data % PHRONY_MEMORY_PAGE, 0,
            "aligned to a huge page");
     ok(is_whole(&table, MANY), "they are still there");
@@ -380,6 +407,34 @@ test_untouched(void)
 
     phrony_index_free(&index);
     phrony_table_free(&table);
+}
+
+
+/* Each bit of each length counts. */
+
+static void
+test_equal(void)
+{
+    size_t         bit, len, wrong;
+    unsigned char  a[40], b[40];
+
+    memset(a, 0x5a, sizeof(a));
+    memset(b, 0x5a, sizeof(b));
+
+    wrong = 0;
+
+    for (len = 0; len < sizeof(a); len++) {
+
+        for (bit = 0; bit < sizeof(a) * 8; bit++) {
+            b[bit / 8] ^= (unsigned char) (1 << bit % 8);
+
+            wrong += (phrony_equal_const_time(a, b, len) != (bit / 8 >= len));
+
+            b[bit / 8] ^= (unsigned char) (1 << bit % 8);
+        }
+    }
+
+    is_int(wrong, 0, "bytes are equal or are not");
 }
 
 
