@@ -37,6 +37,11 @@ static void ngx_http_phrony_headers_match(ngx_table_elt_t *h,
     ngx_http_phrony_header_value_t *values);
 
 
+/* A bit for each length that a name above has; most fields have another. */
+
+static uint64_t  ngx_http_phrony_header_lengths;
+
+
 void
 ngx_http_phrony_headers_init(void)
 {
@@ -44,6 +49,8 @@ ngx_http_phrony_headers_init(void)
 
     for (name = ngx_http_phrony_header_names; name->name.len; name++) {
         name->hash = ngx_hash_key(name->name.data, name->name.len);
+
+        ngx_http_phrony_header_lengths |= (uint64_t) 1 << name->name.len;
     }
 }
 
@@ -63,7 +70,12 @@ ngx_http_phrony_headers_gather(ngx_http_request_t *r,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            ngx_http_phrony_headers_match(&h[i], values);
+
+            if (h[i].key.len < 64
+                && (ngx_http_phrony_header_lengths >> h[i].key.len & 1))
+            {
+                ngx_http_phrony_headers_match(&h[i], values);
+            }
         }
     }
 }

@@ -87,6 +87,13 @@ static const phrony_fields_limit_t  phrony_fields_limits[] = {
 };
 
 
+/* ASCII that stands in a JSON string as it is. */
+
+static const unsigned char  phrony_fields_plains[256] = {
+    [' ' ... '!'] = 1, ['#' ... '['] = 1, [']' ... 0x7f] = 1
+};
+
+
 size_t
 phrony_fields_policy(unsigned char *buf, const phrony_limit_t *limits)
 {
@@ -351,11 +358,7 @@ phrony_fields_plain(const unsigned char *p, const unsigned char *last,
         max = (size_t) (last - p);
     }
 
-    for (n = 0; n < max; n++) {
-        if (p[n] < 0x20 || p[n] >= 0x80 || p[n] == '"' || p[n] == '\\') {
-            break;
-        }
-    }
+    for (n = 0; n < max && phrony_fields_plains[p[n]]; n++) { /* void */ }
 
     return n;
 }

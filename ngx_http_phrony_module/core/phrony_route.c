@@ -56,12 +56,9 @@ static void phrony_route_set(phrony_route_t *route, phrony_route_kind_t kind,
 
 /* ASCII letters, digits, "-", "_", "." and "~". */
 
-static const uint32_t  phrony_route_bytes[8] = {
-    0x00000000,
-    0x03ff6000, /* ?>=< ;:98 7654 3210  /.-, +*)( '&%$ #"!  */
-    0x87fffffe, /* _^]\ [ZYX WVUT SRQP  ONML KJIH GFED CBA@ */
-    0x47fffffe, /*  ~}| {zyx wvut srqp  onml kjih gfed cba` */
-    0x00000000, 0x00000000, 0x00000000, 0x00000000
+static const unsigned char  phrony_route_bytes[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['-'] = 1, ['_'] = 1, ['.'] = 1, ['~'] = 1
 };
 
 
@@ -170,9 +167,7 @@ phrony_route_split(const phrony_str_t *text, phrony_route_path_t *path)
 
         start = ++p;
 
-        while (p < last
-               && (phrony_route_bytes[*p >> 5] & (1U << (*p & 0x1f))))
-        {
+        while (p < last && phrony_route_bytes[*p]) {
             p++;
         }
 
