@@ -10,6 +10,8 @@
 #include "ngx_http_phrony_refuse.h"
 
 
+static ngx_int_t ngx_http_phrony_redirected(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
 static phrony_reason_t ngx_http_phrony_check_route(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_header_value_t *headers);
 static phrony_str_t ngx_http_phrony_path(ngx_http_request_t *r);
@@ -44,14 +46,17 @@ ngx_http_phrony_access_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_phrony_create_ctx(r);
     if (ctx == NULL) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (!ctx->decided
-        && !ngx_http_phrony_authorized(r, ctx)
+    if (ctx->decided) {
+        return ngx_http_phrony_redirected(r, ctx);
+    }
+
+    if (!ngx_http_phrony_authorized(r, ctx)
         && ngx_http_phrony_authorize(r, ctx) != NGX_OK)
     {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->authorized) {
@@ -75,10 +80,48 @@ ngx_http_phrony_access_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * The request was decided on, and goes on elsewhere.  What was decided, and
+ * what is held, stays; but where it goes must be allowed as well.
+ */
+
+static ngx_int_t
+ngx_http_phrony_redirected(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
+    ngx_http_phrony_ctx_t  elsewhere;
+
+    if (ctx->uri.data == r->uri.data
+        && ctx->uri.len == r->uri.len
+        && ctx->method == r->method)
+    {
+        return NGX_OK;
+    }
+
+    ngx_memzero(&elsewhere, sizeof(ngx_http_phrony_ctx_t));
+
+    elsewhere.request = r;
+
+    if (ngx_http_phrony_authorize(r, &elsewhere) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (!elsewhere.authorized) {
+        return ngx_http_phrony_refuse(r, &elsewhere, elsewhere.reason);
+    }
+
+    ctx->uri = r->uri;
+    ctx->method = r->method;
+
+    return NGX_OK;
+}
+
+
 ngx_uint_t
 ngx_http_phrony_authorized(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
     return ctx->authorized
+           && ctx->conf == ngx_http_get_module_loc_conf(r,
+                                                       ngx_http_phrony_module)
            && ctx->uri.data == r->uri.data
            && ctx->uri.len == r->uri.len
            && ctx->method == r->method;

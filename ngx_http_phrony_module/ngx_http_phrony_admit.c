@@ -20,6 +20,7 @@ static ngx_int_t ngx_http_phrony_decide(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_store_failed(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static void ngx_http_phrony_log_full(ngx_http_request_t *r);
 static ngx_int_t ngx_http_phrony_limited(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_proceed(ngx_http_request_t *r,
@@ -173,27 +174,39 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
         return ngx_http_phrony_limited(r, ctx);
     }
 
-    return ngx_http_phrony_proceed(r, ctx,
-                                   ctx->op.read ? NGX_HTTP_PHRONY_PASSED
-                                                : NGX_HTTP_PHRONY_ADMITTED);
+    if (ctx->op.read) {
+        return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_PASSED);
+    }
+
+    if (!ctx->op.leased) {
+        ngx_http_phrony_log_full(r);
+    }
+
+    return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_ADMITTED);
 }
 
 
-/* There is no other memory to fall back to, so "local" is to deny. */
+/*
+ * There is no other memory to fall back to, so for a start "local" is to
+ * deny; a read is left to the upstream.
+ */
 
 static ngx_int_t
 ngx_http_phrony_store_failed(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
+    ngx_http_phrony_log_full(r);
+
+    if (ctx->op.read
+        && ctx->conf->store_failure != NGX_HTTP_PHRONY_FAILURE_DENY)
+    {
+        return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_PASSED);
+    }
+
     ctx->reason = PHRONY_REASON_STORE_UNAVAILABLE;
 
     if (ctx->conf->store_failure == NGX_HTTP_PHRONY_FAILURE_ALLOW) {
-        ngx_log_error(ctx->conf->log_level, r->connection->log, 0,
-                      "phrony zone is exhausted, request is not counted");
-
-        return ngx_http_phrony_proceed(r, ctx,
-                                       ctx->op.read ? NGX_HTTP_PHRONY_PASSED
-                                                  : NGX_HTTP_PHRONY_ADMITTED);
+        return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_ADMITTED);
     }
 
     if (ctx->conf->dry_run) {
@@ -201,6 +214,28 @@ ngx_http_phrony_store_failed(ngx_http_request_t *r,
     }
 
     return ngx_http_phrony_refuse(r, ctx, ctx->reason);
+}
+
+
+/* Once a second from each worker. */
+
+static void
+ngx_http_phrony_log_full(ngx_http_request_t *r)
+{
+    static time_t                 logged;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    if (logged == ngx_time()) {
+        return;
+    }
+
+    logged = ngx_time();
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+
+    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                  "phrony zone \"%V\" is full of unfinished runs and counts "
+                  "that stand", &pmcf->shm_zone->shm.name);
 }
 
 

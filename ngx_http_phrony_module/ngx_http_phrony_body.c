@@ -85,7 +85,10 @@ ngx_http_phrony_body_received(ngx_http_request_t *r,
         ngx_free(copy);
     }
 
-    return NGX_OK;
+    /* a parser without memory judges nothing */
+
+    return (ctx->reason == PHRONY_REASON_STORE_UNAVAILABLE) ? NGX_ERROR
+                                                            : NGX_OK;
 }
 
 

@@ -20,6 +20,7 @@ static ngx_int_t ngx_http_phrony_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_uint_t ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx,
     ngx_chain_t *in);
+static void ngx_http_phrony_discard(ngx_http_request_t *r, ngx_chain_t *in);
 static void ngx_http_phrony_consume(ngx_chain_t *in);
 
 
@@ -170,7 +171,7 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_int_t               rc;
     ngx_http_phrony_ctx_t  *ctx;
 
-    if (in == NULL || r != r->main) {
+    if (r != r->main) {
         return ngx_http_next_body_filter(r, in);
     }
 
@@ -181,6 +182,7 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     if (ngx_http_phrony_read_answer(ctx, in)) {
+        ctx->whole = 1;
 
         if (ctx->unsettled) {
             ngx_http_phrony_settle(ctx);
@@ -194,15 +196,18 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ctx->orphaned ? NGX_ERROR : ngx_http_next_body_filter(r, in);
     }
 
-    rc = ctx->orphaned
-         ? NGX_OK
-         : ngx_http_phrony_keep_on(r, ctx, ngx_http_next_body_filter(r, in));
+    if (!ctx->orphaned) {
+        rc = ngx_http_next_body_filter(r, in);
+        rc = ngx_http_phrony_keep_on(r, ctx, rc);
 
-    if (ctx->orphaned) {
-        ngx_http_phrony_consume(in);
+        if (!ctx->orphaned) {
+            return rc;
+        }
     }
 
-    return rc;
+    ngx_http_phrony_discard(r, in);
+
+    return NGX_OK;
 }
 
 
@@ -233,6 +238,22 @@ ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in)
     }
 
     return ctx->scan && ctx->rest == 0;
+}
+
+
+/*
+ * What waits to be sent to a client that has gone would keep the buffers busy
+ * into which the rest of the answer is to be read.
+ */
+
+static void
+ngx_http_phrony_discard(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_phrony_consume(in);
+    ngx_http_phrony_consume(r->out);
+
+    r->out = NULL;
+    r->connection->buffered &= ~NGX_LOWLEVEL_BUFFERED;
 }
 
 

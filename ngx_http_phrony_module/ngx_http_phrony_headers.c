@@ -126,11 +126,11 @@ ngx_http_phrony_headers_add(ngx_http_request_t *r, const char *name,
 ngx_int_t
 ngx_http_phrony_headers_identity(ngx_http_request_t *r)
 {
-#if (NGX_HTTP_GZIP)
-
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+
+#if (NGX_HTTP_GZIP || NGX_HTTP_HEADERS)
 
     if (r->headers_in.accept_encoding == NULL) {
         return NGX_OK;
@@ -144,6 +144,8 @@ ngx_http_phrony_headers_identity(ngx_http_request_t *r)
     *h = *r->headers_in.accept_encoding;
     ngx_http_phrony_single(h);
     r->headers_in.accept_encoding = h;
+
+#endif
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
@@ -159,8 +161,6 @@ ngx_http_phrony_headers_identity(ngx_http_request_t *r)
             }
         }
     }
-
-#endif
 
     return NGX_OK;
 }

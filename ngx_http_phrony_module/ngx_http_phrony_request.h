@@ -51,6 +51,7 @@ typedef struct {
     unsigned                     counted:1;     /* op.limits are true */
     unsigned                     unsettled:1;   /* an admitted start */
     unsigned                     scan:1;        /* the answer is being read */
+    unsigned                     whole:1;       /* it was read to its end */
     unsigned                     orphaned:1;    /* its client has gone */
 
     ngx_str_t                    uri;           /* that was authorised */

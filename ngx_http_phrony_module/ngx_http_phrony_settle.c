@@ -76,8 +76,8 @@ ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
 
 
 /*
- * The last exchange with an upstream counts, unless an earlier one may have
- * started a run of which nobody was told.
+ * The last exchange with an upstream counts, unless an earlier one started a
+ * run, or may have, of which nobody was told.
  */
 
 static ngx_http_phrony_exchange_t
@@ -110,7 +110,9 @@ ngx_http_phrony_judge(ngx_http_request_t *r)
 
         exchange = ngx_http_phrony_judge_exchange(&state[i]);
 
-        if (exchange == NGX_HTTP_PHRONY_UNKNOWN) {
+        if (exchange == NGX_HTTP_PHRONY_UNKNOWN
+            || exchange == NGX_HTTP_PHRONY_STARTED)
+        {
             unknown = 1;
         }
     }
@@ -168,6 +170,7 @@ static void
 ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
     ngx_http_phrony_exchange_t exchange)
 {
+    u_char                  trigger[PHRONY_UUID_TEXT_LEN + 1];
     ngx_http_request_t     *r;
     ngx_phrony_counters_t  *counters;
 
@@ -176,19 +179,22 @@ ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
 
     (void) ngx_atomic_fetch_add(&counters->unknown, 1);
 
-    if (exchange == NGX_HTTP_PHRONY_STARTED) {
+    *phrony_uuid_format(trigger, &ctx->trigger->id) = '\0';
+
+    if (exchange == NGX_HTTP_PHRONY_STARTED && ctx->whole) {
         (void) ngx_atomic_fetch_add(&counters->unbound, 1);
 
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "upstream accepted a start without a usable \"runId\", "
-                      "its slot is kept for %M ms",
-                      ctx->conf->reservation_ttl);
+                      "trigger: %s, its slot is kept for %M ms",
+                      trigger, ctx->conf->reservation_ttl);
         return;
     }
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "outcome of a start is unknown, its slot is kept for %M ms",
-                  ctx->conf->reservation_ttl);
+    ngx_log_error(ctx->conf->log_level, r->connection->log, 0,
+                  "outcome of a start is unknown, "
+                  "trigger: %s, its slot is kept for %M ms",
+                  trigger, ctx->conf->reservation_ttl);
 }
 
 

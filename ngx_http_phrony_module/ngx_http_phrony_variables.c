@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_phrony_variables.h"
+#include "ngx_http_phrony_access.h"
 
 
 typedef enum {
@@ -38,6 +39,8 @@ static ngx_int_t ngx_http_phrony_variable_store(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_http_phrony_ctx_t *ngx_http_phrony_variable_ctx(
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_phrony_variable_set(ngx_http_variable_value_t *v,
     const u_char *text, size_t len);
 
@@ -129,7 +132,7 @@ ngx_http_phrony_variable_route(ngx_http_request_t *r,
     const phrony_str_t     *name;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     if (ctx == NULL) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -149,7 +152,7 @@ ngx_http_phrony_variable_id(ngx_http_request_t *r,
     const phrony_uuid_t    *uuid;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     uuid = ctx ? ngx_http_phrony_id(r, ctx, (ngx_http_phrony_id_t) data)
                : NULL;
@@ -245,7 +248,7 @@ ngx_http_phrony_variable_outcome(ngx_http_request_t *r,
     ngx_str_t              *outcome;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     if (ctx == NULL) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -264,7 +267,7 @@ ngx_http_phrony_variable_reason(ngx_http_request_t *r,
     const phrony_str_t     *code;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     if (ctx == NULL || ctx->reason == PHRONY_REASON_NONE) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -294,7 +297,7 @@ ngx_http_phrony_variable_remaining(ngx_http_request_t *r,
     phrony_limit_t         *limit;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     if (ctx == NULL || !ctx->counted || !ctx->op.limits[data].set) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -320,7 +323,7 @@ ngx_http_phrony_variable_store(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t        *ctx;
     ngx_http_phrony_main_conf_t  *pmcf;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     if (ctx == NULL || !ctx->counted) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -341,7 +344,7 @@ ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
 {
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_get_ctx(r->main);
+    ctx = ngx_http_phrony_variable_ctx(r->main);
 
     if (ctx == NULL || !ctx->counted) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -349,6 +352,42 @@ ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
 
     return ngx_http_phrony_variable_set(v, (u_char *) "0.000",
                                         sizeof("0.000") - 1);
+}
+
+
+/*
+ * Before the ACCESS phase, as for a key of limit_req, steps 1 to 6 are taken
+ * for the variable alone: the phase takes them again, since a module between
+ * the two may give the client another address.
+ */
+
+static ngx_http_phrony_ctx_t *
+ngx_http_phrony_variable_ctx(ngx_http_request_t *r)
+{
+    ngx_http_phrony_ctx_t       *ctx;
+    ngx_http_phrony_loc_conf_t  *plcf;
+
+    ctx = ngx_http_phrony_get_ctx(r);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_phrony_module);
+
+    if (!plcf->enable) {
+        return NULL;
+    }
+
+    ctx = ngx_http_phrony_create_ctx(r);
+
+    if (ctx == NULL || ngx_http_phrony_authorize(r, ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    ctx->authorized = 0;
+
+    return ctx;
 }
 
 

@@ -41,14 +41,16 @@ my %servers = (
                location @two { proxy_pass http://two; }',
     accel  => 'phrony on;
                location / { proxy_pass http://one; }
-               location /inside/ { internal; proxy_pass http://two/v1/agents/; }',
+               location /inside/ { internal; phrony off;
+                   proxy_pass http://two/v1/agents/; }',
     static => 'phrony on; location / { proxy_pass http://one; }
-               location /inside/ { internal; return 202 \'{"runId":"' . $ID
+               location /inside/ { internal; phrony off; return 202 \'{"runId":"' . $ID
                    . '","status":"Running"}\'; }',
     try    => 'phrony on; location / { try_files /nothing @one; }
                location @one { proxy_pass http://one; }',
     tryuri => 'location / { phrony on; try_files /nothing /again$uri; }
-               location /again/ { phrony on; proxy_pass http://one/; }',
+               location /again/ { internal; phrony off;
+                   proxy_pass http://one/; }',
     tryout => 'location / { try_files /nothing @one; }
                location @one { phrony on; proxy_pass http://one; }',
     next   => 'location / { phrony on; proxy_pass http://dead_first;
@@ -129,7 +131,7 @@ my @starts = (
     ['gone',   {}, 202, 1, 0, 1],
     ['gone',   {status => 403}, 403, 0, 0, 1],
     ['accel',  {at => 'one', header => 'X-Accel-Redirect: /inside/x'},
-        404, 0, 1, 1],
+        404, 1, 1, 1],
     ['static', {header => 'X-Accel-Redirect: /inside/x'}, 202, 1, 1, 0],
     ['try',    {}, 202, 1, 1, 0],
     ['tryuri', {}, 202, 1, 1, 0],

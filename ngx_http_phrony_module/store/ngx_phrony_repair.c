@@ -36,6 +36,11 @@ ngx_phrony_repair_triggers(ngx_phrony_root_t *root)
 
     ngx_queue_init(&root->recent);
     root->ntriggers = 0;
+    root->nspare = 0;
+
+    for (trigger = root->spare; trigger; trigger = trigger->next) {
+        root->nspare++;
+    }
 
     for (i = 0; i <= root->trigger_mask; i++) {
 
@@ -83,11 +88,12 @@ ngx_phrony_repair_runs(ngx_phrony_root_t *root)
         ngx_phrony_repair_chain(root, root->runs[i], 0);
     }
 
-    for (i = 0; i < NGX_PHRONY_ZONE_RESERVED; i++) {
+    for (i = 0; i <= root->reserved_mask; i++) {
         ngx_phrony_repair_chain(root, root->reserved[i], 1);
     }
 
     ngx_phrony_repair_sort(&root->classes[0].queue, root->nleases);
+    ngx_phrony_repair_sort(&root->ended, root->nended);
 }
 
 

@@ -148,10 +148,21 @@ ngx_phrony_run_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n)
 
     for (i = 0; i < root->nclasses && swept < n; i++) {
         swept += ngx_phrony_run_expire(zone, &root->classes[i].queue,
-                                        n - swept);
+                                       n - swept);
     }
 
-    return swept + ngx_phrony_run_expire(zone, &root->ended, n - swept);
+    return swept;
+}
+
+
+void
+ngx_phrony_run_sweep_ended(ngx_phrony_zone_t *zone, ngx_uint_t n)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    (void) ngx_phrony_run_expire(zone, &root->ended, n);
 }
 
 
@@ -194,6 +205,7 @@ ngx_phrony_run_evict(ngx_phrony_zone_t *zone)
     root = zone->shpool->data;
 
     (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_RUN_EVICT);
+    ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_RUN_EVICT);
 
     for (n = 0; n < NGX_PHRONY_RUN_EVICT; n++) {
 
@@ -220,7 +232,7 @@ ngx_phrony_run_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
     ngx_memcpy(half, id->bytes, PHRONY_UUID_LEN);
 
     if (half[0] == root->origin.lease_seed) {
-        return &root->reserved[half[1] & (NGX_PHRONY_ZONE_RESERVED - 1)];
+        return &root->reserved[half[1] & root->reserved_mask];
     }
 
     hash = phrony_uuid_hash(id, root->origin.seed);
@@ -234,6 +246,7 @@ ngx_phrony_run_link(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
 {
     ngx_phrony_run_t  **chain;
 
+    ngx_memory_barrier();
     root->moving = run;
     ngx_memory_barrier();
 
@@ -290,7 +303,9 @@ static ngx_queue_t *
 ngx_phrony_run_class(ngx_phrony_root_t *root, uint64_t ttl)
 {
     ngx_uint_t           i;
-    ngx_phrony_class_t  *class;
+    ngx_phrony_class_t  *class, *vacant;
+
+    vacant = NULL;
 
     for (i = 0; i < root->nclasses; i++) {
         class = &root->classes[i];
@@ -299,23 +314,25 @@ ngx_phrony_run_class(ngx_phrony_root_t *root, uint64_t ttl)
             return &class->queue;
         }
 
-        if (ngx_queue_empty(&class->queue)) {
-            class->ttl = ttl;
-            return &class->queue;
+        if (vacant == NULL && ngx_queue_empty(&class->queue)) {
+            vacant = class;
         }
     }
 
-    if (i == NGX_PHRONY_ZONE_CLASSES) {
+    if (vacant == NULL && i == NGX_PHRONY_ZONE_CLASSES) {
         return &root->classes[i - 1].queue;
     }
 
-    class = &root->classes[i];
+    if (vacant == NULL) {
+        vacant = &root->classes[i];
 
-    class->ttl = ttl;
-    ngx_queue_init(&class->queue);
-    root->nclasses++;
+        ngx_queue_init(&vacant->queue);
+        root->nclasses++;
+    }
 
-    return &class->queue;
+    vacant->ttl = ttl;
+
+    return &vacant->queue;
 }
 
 

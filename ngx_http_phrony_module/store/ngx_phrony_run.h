@@ -55,11 +55,15 @@ void ngx_phrony_run_touch(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     uint64_t ttl);
 
 /*
- * Forgets at most "n" runs that have expired, those with a slot first.
+ * Gives back at most "n" slots of runs that have expired, and forgets these.
  * Returns how many there were.
  */
 
 ngx_uint_t ngx_phrony_run_sweep(ngx_phrony_zone_t *zone, ngx_uint_t n);
+
+/* Forgets at most "n" runs that had no slot any more. */
+
+void ngx_phrony_run_sweep_ended(ngx_phrony_zone_t *zone, ngx_uint_t n);
 
 /* Forgets some that have expired or ended, to make room. */
 

@@ -9,8 +9,9 @@
 #include "ngx_phrony_trigger.h"
 
 
-#define NGX_PHRONY_STORE_SWEEP       512    /* runs at most, at once */
-#define NGX_PHRONY_STORE_RUNS_RETRY  5000   /* ms, a hint */
+#define NGX_PHRONY_STORE_SWEEP        512   /* runs at most, at once */
+#define NGX_PHRONY_STORE_SWEEP_ENDED  4
+#define NGX_PHRONY_STORE_RUNS_RETRY   5000  /* ms, a hint */
 
 
 static ngx_int_t ngx_phrony_store_memory_admit(ngx_phrony_store_t *store,
@@ -85,6 +86,7 @@ ngx_phrony_store_memory_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
     root = ngx_phrony_zone_lock(zone);
 
     (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_STORE_SWEEP);
+    ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_STORE_SWEEP_ENDED);
 
     trigger = ngx_phrony_store_memory_trigger(zone, root, &op->trigger_id);
 
@@ -418,7 +420,8 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
     trigger = NULL;
 
     if (s->leased && s->event == PHRONY_LEASE_BIND) {
-        trigger = ngx_phrony_trigger_find(root, &s->trigger_id);
+        trigger = ngx_phrony_store_memory_trigger(zone, root,
+                                                  &s->trigger_id);
     }
 
     if (ngx_phrony_run_add(zone, &s->run_id, &s->trigger_id, trigger,

@@ -10,6 +10,8 @@
 #define NGX_PHRONY_TRIGGER_EVICT  64    /* looked at, to make room for one */
 
 
+static ngx_phrony_trigger_t *ngx_phrony_trigger_take_spare(
+    ngx_phrony_root_t *root);
 static ngx_uint_t ngx_phrony_trigger_idle(ngx_phrony_trigger_t *trigger,
     uint64_t now);
 static void ngx_phrony_trigger_free(ngx_phrony_zone_t *zone,
@@ -39,12 +41,25 @@ ngx_phrony_trigger_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
     ngx_phrony_root_t      *root;
     ngx_phrony_trigger_t   *trigger, **chain;
 
-    trigger = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_trigger_t), NULL);
+    root = zone->shpool->data;
+
+    trigger = ngx_phrony_trigger_take_spare(root);
+
+    if (trigger == NULL) {
+        trigger = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_trigger_t),
+                                        NULL);
+    }
+
+    if (trigger == NULL) {
+
+        /* those that were evicted for it are spare now */
+
+        trigger = ngx_phrony_trigger_take_spare(root);
+    }
+
     if (trigger == NULL) {
         return NULL;
     }
-
-    root = zone->shpool->data;
 
     ngx_memzero(trigger, sizeof(ngx_phrony_trigger_t));
 
@@ -58,6 +73,22 @@ ngx_phrony_trigger_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
 
     ngx_queue_insert_head(&root->recent, &trigger->queue);
     root->ntriggers++;
+
+    return trigger;
+}
+
+
+static ngx_phrony_trigger_t *
+ngx_phrony_trigger_take_spare(ngx_phrony_root_t *root)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    trigger = root->spare;
+
+    if (trigger) {
+        root->spare = trigger->next;
+        root->nspare--;
+    }
 
     return trigger;
 }
@@ -150,7 +181,16 @@ ngx_phrony_trigger_free(ngx_phrony_zone_t *zone,
     ngx_queue_remove(&trigger->queue);
     root->ntriggers--;
 
-    ngx_phrony_zone_free(zone, trigger);
+    if (root->nspare == root->max_spare) {
+        ngx_phrony_zone_free(zone, trigger);
+        return;
+    }
+
+    trigger->next = root->spare;
+    ngx_memory_barrier();
+
+    root->spare = trigger;
+    root->nspare++;
 }
 
 

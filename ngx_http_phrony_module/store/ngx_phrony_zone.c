@@ -12,9 +12,15 @@
 #include <openssl/rand.h>
 
 
+#define NGX_PHRONY_ZONE_SPARE  32   /* a part of the zone, for triggers */
+
+
 static ngx_int_t ngx_phrony_zone_create(ngx_slab_pool_t *shpool,
     ngx_phrony_origin_t *origin);
+static void ngx_phrony_zone_fill_spare(ngx_slab_pool_t *shpool,
+    ngx_phrony_root_t *root);
 static void *ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n);
+static ngx_int_t ngx_phrony_zone_origin(ngx_phrony_origin_t *origin);
 static uint64_t ngx_phrony_zone_clock(void);
 static void *ngx_phrony_zone_slab_alloc(ngx_phrony_zone_t *zone, size_t size);
 static void ngx_phrony_zone_recover(ngx_phrony_zone_t *zone);
@@ -25,12 +31,7 @@ ngx_phrony_zone_init(ngx_phrony_zone_t *zone)
 {
     ngx_phrony_origin_t  origin;
 
-    ngx_memzero(&origin, sizeof(ngx_phrony_origin_t));
-
-    /* the master process has not seeded ngx_random() */
-
-    if (RAND_bytes((u_char *) &origin.seed, sizeof(uint64_t)) != 1
-        || RAND_bytes((u_char *) &origin.lease_seed, sizeof(uint64_t)) != 1
+    if (ngx_phrony_zone_origin(&origin) != NGX_OK
         || ngx_phrony_zone_create(zone->shpool, &origin) != NGX_OK)
     {
         return NGX_ERROR;
@@ -67,7 +68,7 @@ ngx_phrony_zone_attach(ngx_phrony_zone_t *zone)
 static ngx_int_t
 ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
 {
-    size_t              size, ntriggers, nruns;
+    size_t              size, ntriggers, nruns, nreserved;
     ngx_phrony_root_t  *root;
 
     root = ngx_slab_calloc_locked(shpool, sizeof(ngx_phrony_root_t));
@@ -85,9 +86,11 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
 
     for (nruns = 64; nruns < size / 256; nruns *= 2) { /* void */ }
 
+    nreserved = nruns / 4;
+
     root->triggers = ngx_phrony_zone_table(shpool, ntriggers);
     root->runs = ngx_phrony_zone_table(shpool, nruns);
-    root->reserved = ngx_phrony_zone_table(shpool, NGX_PHRONY_ZONE_RESERVED);
+    root->reserved = ngx_phrony_zone_table(shpool, nreserved);
 
     if (root->triggers == NULL
         || root->runs == NULL
@@ -98,19 +101,47 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
 
     root->trigger_mask = ntriggers - 1;
     root->run_mask = nruns - 1;
+    root->reserved_mask = nreserved - 1;
 
     root->origin = *origin;
 
     ngx_queue_init(&root->recent);
     ngx_queue_init(&root->ended);
 
-    root->version = NGX_PHRONY_ZONE_VERSION;
-    root->magic = NGX_PHRONY_ZONE_MAGIC;
+    root->max_spare = size / NGX_PHRONY_ZONE_SPARE
+                      / sizeof(ngx_phrony_trigger_t);
+    ngx_phrony_zone_fill_spare(shpool, root);
 
     shpool->log_nomem = 0;
     shpool->data = root;
 
+    /* who finds another number here knows that this was not the end */
+
+    ngx_memory_barrier();
+
+    root->version = NGX_PHRONY_ZONE_VERSION;
+    root->magic = NGX_PHRONY_ZONE_MAGIC;
+
     return NGX_OK;
+}
+
+
+static void
+ngx_phrony_zone_fill_spare(ngx_slab_pool_t *shpool, ngx_phrony_root_t *root)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    while (root->nspare < root->max_spare) {
+
+        trigger = ngx_slab_alloc_locked(shpool, sizeof(ngx_phrony_trigger_t));
+        if (trigger == NULL) {
+            return;
+        }
+
+        trigger->next = root->spare;
+        root->spare = trigger;
+        root->nspare++;
+    }
 }
 
 
@@ -118,6 +149,23 @@ static void *
 ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n)
 {
     return ngx_slab_calloc_locked(shpool, n * sizeof(void *));
+}
+
+
+/* The master process has not seeded ngx_random(). */
+
+static ngx_int_t
+ngx_phrony_zone_origin(ngx_phrony_origin_t *origin)
+{
+    origin->last_lease = 0;
+
+    if (RAND_bytes((u_char *) &origin->seed, sizeof(uint64_t)) != 1
+        || RAND_bytes((u_char *) &origin->lease_seed, sizeof(uint64_t)) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -143,7 +191,9 @@ ngx_phrony_zone_lock(ngx_phrony_zone_t *zone)
 
     root = zone->shpool->data;
 
-    if (root->busy != NGX_PHRONY_ZONE_CALM) {
+    if (root->busy != NGX_PHRONY_ZONE_CALM
+        || root->magic != NGX_PHRONY_ZONE_MAGIC)
+    {
         ngx_phrony_zone_recover(zone);
         root = zone->shpool->data;
     }
@@ -263,14 +313,21 @@ ngx_phrony_zone_recover(ngx_phrony_zone_t *zone)
 
     root = zone->shpool->data;
 
-    zone->repaired = root->busy;
+    zone->repaired = NGX_PHRONY_ZONE_INDEX;
     repaired = root->repaired + 1;
 
-    if (root->busy == NGX_PHRONY_ZONE_SLAB) {
+    if (root->busy == NGX_PHRONY_ZONE_SLAB
+        || root->magic != NGX_PHRONY_ZONE_MAGIC)
+    {
+        zone->repaired = NGX_PHRONY_ZONE_SLAB;
 
         /* leases that others hold must not get the ids of new ones */
 
         origin = root->origin;
+
+        if (root->magic != NGX_PHRONY_ZONE_MAGIC) {
+            (void) ngx_phrony_zone_origin(&origin);
+        }
 
         ngx_slab_init(zone->shpool);
         (void) ngx_phrony_zone_create(zone->shpool, &origin);

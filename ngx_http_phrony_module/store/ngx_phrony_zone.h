@@ -21,7 +21,6 @@
 #define NGX_PHRONY_ZONE_VERSION   1
 
 #define NGX_PHRONY_ZONE_CLASSES   16
-#define NGX_PHRONY_ZONE_RESERVED  1024  /* chains, a power of two */
 
 #define NGX_PHRONY_ZONE_MIN_SIZE  (128 * 1024)
 
@@ -49,6 +48,9 @@ PHRONY_HIDDEN_BEGIN
  * only index what the chains hold.  If a worker is killed while it holds the
  * lock, the next one to take it finds "busy" set, and makes the indices anew;
  * see ngx_phrony_zone_lock().
+ *
+ * A trigger needs eight times the room of a run, which a zone full of runs
+ * would never have in one piece: so a part of the zone is kept for triggers.
  *
  * Nothing here points into a pool, a library or another process's memory.
  */
@@ -133,9 +135,14 @@ typedef struct {
 
     ngx_phrony_trigger_t    **triggers;
     ngx_phrony_run_t        **runs;
-    ngx_phrony_run_t        **reserved;     /* small, so it stays in caches */
+    ngx_phrony_run_t        **reserved;     /* used in order, so cached */
     ngx_uint_t                trigger_mask; /* chains - 1 */
     ngx_uint_t                run_mask;
+    ngx_uint_t                reserved_mask;
+
+    ngx_phrony_trigger_t     *spare;        /* room for triggers */
+    ngx_uint_t                nspare;
+    ngx_uint_t                max_spare;
 
     ngx_queue_t               recent;       /* triggers */
     ngx_queue_t               ended;        /* runs without a slot */

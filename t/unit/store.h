@@ -139,7 +139,7 @@ store_sound(void)
     leases = 0;
     ended = 0;
 
-    for (i = 0; i <= root->run_mask + NGX_PHRONY_ZONE_RESERVED; i++) {
+    for (i = 0; i <= root->run_mask + 1 + root->reserved_mask; i++) {
 
         run = (i <= root->run_mask)
               ? root->runs[i] : root->reserved[i - root->run_mask - 1];

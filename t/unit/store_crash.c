@@ -18,7 +18,9 @@
 
 static void test_full(void);
 static void test_full_of_triggers(void);
+static void test_full_of_runs(void);
 static void test_killed(void);
+static void test_killed_in_recovery(void);
 static void test_killed_in_slab(void);
 static void work(unsigned n);
 static int start(uint64_t trigger, int64_t limit, ngx_phrony_op_t *op);
@@ -31,8 +33,10 @@ main(void)
 {
     test_full();
     test_full_of_triggers();
+    test_full_of_runs();
     test_killed();
     test_killed_in_slab();
+    test_killed_in_recovery();
 
     return done();
 }
@@ -126,6 +130,46 @@ test_full_of_triggers(void)
 }
 
 
+/* Runs of few triggers, ended in any order, must not keep new triggers out. */
+
+static void
+test_full_of_runs(void)
+{
+    int              refused;
+    uint64_t         n, next, spare;
+    ngx_phrony_op_t  op, alive[200];
+
+    store_open(2 * 1024 * 1024);
+
+    memset(alive, 0, sizeof(alive));
+    refused = 0;
+    next = 1000000;
+
+    for (n = 0; n < 40000; n++) {
+        if (alive[n % 200].leased) {
+            settle(&alive[n % 200], PHRONY_LEASE_END, next++);
+        }
+
+        store_now += 1;
+        (void) start(store_random(7), 1000000, &alive[store_random(200)]);
+    }
+
+    ok(store_root()->evicted > 1000, "the zone was full of ended runs");
+
+    spare = store_root()->nspare;
+
+    for (n = 0; n < spare; n++) {
+        refused += !start(100 + n, 5, &op);
+    }
+
+    ok(n > 40, "%d triggers have room of their own", (int) n);
+    is_int(refused, 0, "none of them is refused");
+    ok(store_sound(), "the indices agree");
+
+    store_close();
+}
+
+
 /* A process that does nothing else is killed, some hundred times. */
 
 static void
@@ -186,6 +230,29 @@ test_killed_in_slab(void)
     ok(start(1, 5, &op), "a zone left within the allocator is usable");
     is_int(store_root()->ntriggers, 1, "and begins empty");
     is_int(store_root()->repaired, 1, "which is counted");
+    ok(store_sound(), "the indices agree");
+
+    store_close();
+}
+
+
+/* The second process to find the zone is killed while it makes it anew. */
+
+static void
+test_killed_in_recovery(void)
+{
+    ngx_phrony_op_t  op;
+
+    store_open(1024 * 1024);
+
+    work(1000);
+    store_root()->busy = NGX_PHRONY_ZONE_CALM;
+    store_root()->magic = 0;
+    store_root()->triggers = NULL;
+    store_root()->runs = NULL;
+
+    ok(start(1, 5, &op), "a zone that was left half-made is made again");
+    is_int(store_root()->ntriggers, 1, "and begins empty");
     ok(store_sound(), "the indices agree");
 
     store_close();
