@@ -10,8 +10,6 @@
 #include "ngx_http_phrony_refuse.h"
 
 
-static ngx_int_t ngx_http_phrony_redirected(ngx_http_request_t *r,
-    ngx_http_phrony_ctx_t *ctx);
 static phrony_reason_t ngx_http_phrony_check_route(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_header_value_t *headers);
 static phrony_str_t ngx_http_phrony_path(ngx_http_request_t *r);
@@ -80,12 +78,7 @@ ngx_http_phrony_access_handler(ngx_http_request_t *r)
 }
 
 
-/*
- * The request was decided on, and goes on elsewhere.  What was decided, and
- * what is held, stays; but where it goes must be allowed as well.
- */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_phrony_redirected(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
     ngx_http_phrony_ctx_t  elsewhere;

@@ -26,6 +26,16 @@ ngx_uint_t ngx_http_phrony_authorized(ngx_http_request_t *r,
 
 
 /*
+ * For a request that was decided on, and may have been redirected since: what
+ * was decided, and what is held, stays; but where it goes now must be allowed
+ * as well.  Returns NGX_OK, or what a phase handler returns that has refused.
+ */
+
+ngx_int_t ngx_http_phrony_redirected(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+
+
+/*
  * Steps 1 to 6: is it a route of the API, who asks, and may they.  Fills the
  * context and counts nothing.
  * Returns NGX_OK: ctx->reason is PHRONY_REASON_NONE if the request passed,

@@ -32,6 +32,7 @@ static void ngx_http_phrony_limit_set(ngx_http_phrony_ctx_t *ctx,
 ngx_int_t
 ngx_http_phrony_admit_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                    rc;
     ngx_http_phrony_ctx_t       *ctx;
     ngx_http_phrony_loc_conf_t  *plcf;
 
@@ -50,7 +51,8 @@ ngx_http_phrony_admit_handler(ngx_http_request_t *r)
     }
 
     if (ctx->decided) {
-        return NGX_DECLINED;
+        rc = ngx_http_phrony_redirected(r, ctx);
+        return (rc == NGX_OK) ? NGX_DECLINED : rc;
     }
 
     if (!ngx_http_phrony_authorized(r, ctx)) {

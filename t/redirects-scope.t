@@ -36,6 +36,18 @@ END
         phrony on;
         proxy_pass http://{{upstream_name}};
     }
+    location = /v1/agents/$alpha/any {
+        phrony on;
+        proxy_pass http://127.0.0.1:{{down}};
+        error_page 502 = /v1/agents/$beta/any;
+    }
+    location = /v1/agents/$beta/any {
+        phrony on;
+        satisfy any;
+        allow 127.0.0.1;
+        deny all;
+        proxy_pass http://{{upstream_name}};
+    }
 END
 
 subtest 'an agent that the key has not' => sub {
@@ -46,6 +58,17 @@ subtest 'an agent that the key has not' => sub {
     is $r->status, 403, 'is refused after a redirect';
     is $r->json->{reason}, 'agent_out_of_scope', 'with the reason';
     is $up->state->{requests}, $seen, 'and its upstream is not asked';
+};
+
+subtest 'also where another module has let it in' => sub {
+    my $seen = $up->state->{requests};
+
+    is req(GET => "/v1/agents/$alpha/any", key => $policy->key('one'))
+        ->status, 403, 'it is refused';
+    is $up->state->{requests}, $seen, 'and its upstream is not asked';
+
+    req(GET => "/v1/agents/$alpha/any", key => $policy->key('both'));
+    is $up->state->{requests}, $seen + 1, 'but by a key that has both';
 };
 
 subtest 'an agent that the key has' => sub {
