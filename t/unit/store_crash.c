@@ -109,9 +109,16 @@ static void
 test_full_of_triggers(void)
 {
     uint64_t         n;
-    ngx_phrony_op_t  op;
+    ngx_phrony_op_t  op, held;
 
     store_open(256 * 1024);
+
+    /* one whose run outlives its counts */
+
+    memset(&held, 0, sizeof(held));
+    held.trigger_id = store_uuid(999999);
+    held.reservation_ttl = (ngx_msec_t) 1000 * 86400 * 1000;
+    (void) store->admit(store, &held);
 
     for (n = 0; start(n, 5, &op); n++) {
         settle(&op, PHRONY_LEASE_RELEASE, 0);
@@ -122,8 +129,17 @@ test_full_of_triggers(void)
 
     store_now += (uint64_t) 2 * 86400 * 1000;
 
-    ok(start(1000000, 5, &op), "a day later an idle one makes room");
-    ok(store_root()->evicted > 0, "it was evicted");
+    for (n = 0; n < 2000; n++) {
+        if (!start(1000000 + n, 5, &op)) {
+            break;
+        }
+
+        store_now += (uint64_t) 20 * 86400;
+    }
+
+    is_int(n, 2000, "days later idle ones make room");
+    ok(store_root()->evicted > 0, "they were evicted");
+    is_int(start(999999, 1, &op), 0, "but not one that has a run");
     ok(store_sound(), "the indices agree");
 
     store_close();
