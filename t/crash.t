@@ -6,6 +6,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Phrony::Test;
+use Phrony::Slots;
 
 use POSIX ();
 
@@ -53,15 +54,6 @@ allow_log(qr/all counts and leases are lost/);
 allow_log(qr/shared memory zone "phrony" was locked by/);
 
 sub lost { $nginx->log =~ /all counts and leases are lost/ }
-
-
-sub becomes (&$) {
-    my ($condition, $name) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    return ok eval { wait_for { $condition->() } 25, $name }, $name;
-}
 
 
 # One of the clients: starts of every kind, until it is told to end by the

@@ -6,6 +6,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Phrony::Test;
+use Phrony::Slots;
 
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(time);
@@ -41,35 +42,6 @@ my $uuid = 0;
 sub agent { 'one' . ++$count }
 sub uuid { sprintf '0b1c2d3e-0000-4000-8000-%012x', ++$uuid }
 sub path { '/v1/agents/' . $policy->agent($_[0]) . '/runs' }
-
-
-# Whether a slot is free: a start that the upstream refuses gives it back.
-
-sub is_free {
-    my ($agent) = @_;
-
-    my $r = start_run($agent, key => 'alice', stand_in => {status => 400});
-
-    die "neither free nor taken: " . $r->raw if $r->status !~ /^(?:400|429)$/;
-
-    return $r->status == 400;
-}
-
-
-# A known run is not for bob; the upstream does not mind.
-
-sub is_known { poll($_[0], key => 'bob')->status == 403 }
-
-
-# An assertion about what comes true in time.
-
-sub becomes (&$) {
-    my ($condition, $name) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    return ok eval { wait_for { $condition->() } 15, $name }, $name;
-}
 
 
 # Sends a start and goes away, with a reset if "reset"; the upstream answers all

@@ -5,6 +5,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Phrony::Test;
+use Phrony::Slots;
 
 use Time::HiRes qw(sleep time);
 
@@ -57,19 +58,6 @@ sub start_at {
 }
 
 
-# Whether a slot is free: a start that the upstream refuses gives it back.
-
-sub is_free {
-    my ($agent) = @_;
-
-    my $r = start_run($agent, key => 'alice', stand_in => {status => 400});
-
-    die "neither free nor taken: " . $r->raw if $r->status !~ /^(?:400|429)$/;
-
-    return $r->status == 400;
-}
-
-
 # Awaits it: the end of a long answer passes the gateway when the client may
 # have read all of it.
 
@@ -78,11 +66,6 @@ sub frees {
 
     return eval { wait_for { is_free($agent) } 10, 'the slot' };
 }
-
-
-# A known run is not for bob; the upstream does not mind.
-
-sub is_known { poll($_[0], key => 'bob')->status == 403 }
 
 
 subtest 'what a poll says' => sub {

@@ -6,6 +6,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Phrony::Test;
+use Phrony::Slots;
 
 use Time::HiRes qw(time);
 
@@ -64,35 +65,6 @@ sub start_at {
 
     return client($ports->{"p_$port"})->req(POST => path($agent), json => {},
         key => $policy->key('alice'), stand_in => \%asked);
-}
-
-
-# Whether a slot is free: a start that the upstream refuses gives it back.
-
-sub is_free {
-    my ($agent) = @_;
-
-    my $r = start_run($agent, key => 'alice', stand_in => {status => 400});
-
-    die "neither free nor taken: " . $r->raw if $r->status !~ /^(?:400|429)$/;
-
-    return $r->status == 400;
-}
-
-
-# A known run is not for bob; the upstream does not mind.
-
-sub is_known { poll($_[0], key => 'bob')->status == 403 }
-
-
-# An assertion about what comes true in time.
-
-sub becomes (&$) {
-    my ($condition, $name) = @_;
-
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    return ok eval { wait_for { $condition->() } 15, $name }, $name;
 }
 
 
