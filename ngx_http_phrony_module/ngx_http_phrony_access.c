@@ -10,6 +10,8 @@
 #include "ngx_http_phrony_refuse.h"
 
 
+static ngx_uint_t ngx_http_phrony_same_target(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
 static phrony_reason_t ngx_http_phrony_check_route(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_header_value_t *headers);
 static phrony_str_t ngx_http_phrony_path(ngx_http_request_t *r);
@@ -83,10 +85,7 @@ ngx_http_phrony_redirected(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
     ngx_http_phrony_ctx_t  elsewhere;
 
-    if (ctx->uri.data == r->uri.data
-        && ctx->uri.len == r->uri.len
-        && ctx->method == r->method)
-    {
+    if (ngx_http_phrony_same_target(r, ctx)) {
         return NGX_OK;
     }
 
@@ -115,7 +114,16 @@ ngx_http_phrony_authorized(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     return ctx->authorized
            && ctx->conf == ngx_http_get_module_loc_conf(r,
                                                        ngx_http_phrony_module)
-           && ctx->uri.data == r->uri.data
+           && ngx_http_phrony_same_target(r, ctx);
+}
+
+
+/* An internal redirect brings a URI of its own, even if it reads the same. */
+
+static ngx_uint_t
+ngx_http_phrony_same_target(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
+    return ctx->uri.data == r->uri.data
            && ctx->uri.len == r->uri.len
            && ctx->method == r->method;
 }

@@ -272,7 +272,7 @@ phrony_answer_value(phrony_answer_t *answer, unsigned char ch)
 
     default:
         return phrony_answer_scalars[ch] ? PHRONY_ANSWER_SCALAR
-                                           : PHRONY_ANSWER_BROKEN;
+                                         : PHRONY_ANSWER_BROKEN;
     }
 }
 

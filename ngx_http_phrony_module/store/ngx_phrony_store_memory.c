@@ -182,7 +182,7 @@ ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t  *root;
 
     run = ngx_phrony_run_add(zone, NULL, &trigger->id, trigger,
-                                  op->reservation_ttl);
+                             op->reservation_ttl);
 
     if (run) {
         op->lease_id = run->id;
@@ -425,7 +425,7 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
     }
 
     if (ngx_phrony_run_add(zone, &s->run_id, &s->trigger_id, trigger,
-                                s->run_ttl)
+                           s->run_ttl)
         == NULL)
     {
         root->exhausted++;
