@@ -39,7 +39,6 @@ static int parse(const char *text, size_t len, phrony_cidr_t *cidr);
 static void set(phrony_address_t *addr, const char *text);
 static void compose(char *text, size_t size);
 static int contains(const phrony_cidr_t *cidr, const phrony_address_t *addr);
-static unsigned next_random(unsigned n);
 
 
 static const vector_t  valid[] = {
@@ -366,7 +365,7 @@ test_match_bits(void)
 
             for (i = 0; i < prefix; i++) {
                 cidr.bytes[i / 8] = (unsigned char)
-                    (cidr.bytes[i / 8] | next_random(2) << (7 - i % 8));
+                    (cidr.bytes[i / 8] | random_below(2) << (7 - i % 8));
             }
 
             addr.len = cidr.len;
@@ -438,29 +437,29 @@ compose(char *text, size_t size)
     char         group[16];
     const char  *joints[] = { "::", ".", "", ":::", "/" };
 
-    n = next_random(10);
+    n = random_below(10);
     len = 0;
     text[0] = '\0';
 
-    if (next_random(4) == 0) {
+    if (random_below(4) == 0) {
         len = (size_t) snprintf(text, size, "::");
     }
 
     for (i = 0; i < n; i++) {
         snprintf(group, sizeof(group), "%x",
-                 next_random(2) ? next_random(65536) : next_random(1000000)
+                 random_below(2) ? random_below(65536) : random_below(1000000)
                                                        % 17);
-        part = next_random(8) ? ":" : joints[next_random(5)];
+        part = random_below(8) ? ":" : joints[random_below(5)];
         len += (size_t) snprintf(text + len, size - len, "%s%s",
                                  (i == 0) ? "" : part, group);
     }
 
-    if (next_random(3) == 0) {
+    if (random_below(3) == 0) {
         snprintf(text + len, size - len, "%s%u.%u.%u.%u",
-                 n ? ":" : "", next_random(260), next_random(260),
-                 next_random(260), next_random(260));
+                 n ? ":" : "", random_below(260), random_below(260),
+                 random_below(260), random_below(260));
 
-    } else if (next_random(8) == 0) {
+    } else if (random_below(8) == 0) {
         snprintf(text + len, size - len, "::");
     }
 }
@@ -511,19 +510,4 @@ static int
 contains(const phrony_cidr_t *cidr, const phrony_address_t *addr)
 {
     return phrony_cidr_match(cidr, 1, addr);
-}
-
-
-/* The same numbers each time, below "n" (xorshift32). */
-
-static unsigned
-next_random(unsigned n)
-{
-    static uint32_t  x = 2463534242U;
-
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-
-    return x % n;
 }

@@ -46,7 +46,6 @@ static const char *policy(const phrony_limit_t *limits);
 static const char *ratelimit(const phrony_limit_t *limits);
 static const char *problem(const phrony_problem_t *what);
 static const char *terminated(unsigned char *buf, size_t len, size_t size);
-static unsigned next_random(unsigned n);
 
 
 /* Design 1.2, in the order of the decisions. */
@@ -438,12 +437,12 @@ test_problem_utf8(void)
     wrong = 0;
 
     for (i = 0; i < 200000; i++) {
-        len = 1 + next_random(8);
+        len = 1 + random_below(8);
         what.detail.len = len;
         what.detail.data = bytes;
 
         while (len--) {
-            bytes[len] = usual[next_random(sizeof(usual))];
+            bytes[len] = usual[random_below(sizeof(usual))];
         }
 
         len = (size_t) snprintf(want, sizeof(want), "\"detail\":\"");
@@ -728,19 +727,4 @@ terminated(unsigned char *buf, size_t len, size_t size)
     free(buf);
 
     return text[next];
-}
-
-
-/* The same numbers each time, below "n" (xorshift32). */
-
-static unsigned
-next_random(unsigned n)
-{
-    static uint32_t  x = 2463534242U;
-
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-
-    return x % n;
 }

@@ -76,7 +76,6 @@ static const phrony_trigger_t *find_trigger(const phrony_policy_t *policy,
 static unsigned next_random(unsigned limit);
 
 
-static uint64_t            random_state = 0x9e3779b97f4a7c15ULL;
 static model_workspace_t   workspaces[WORKSPACES];
 static model_trigger_t     triggers[TRIGGERS];
 static model_key_t         keys[KEYS];
@@ -540,9 +539,5 @@ find_trigger(const phrony_policy_t *policy, unsigned n)
 static unsigned
 next_random(unsigned limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-
-    return (unsigned) ((random_state >> 33) % limit);
+    return (unsigned) ((random_bits() >> 33) % limit);
 }

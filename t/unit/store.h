@@ -28,7 +28,6 @@ static uint64_t              store_clock(void);
 static ngx_phrony_root_t    *store_root(void) TEST_UNUSED;
 static int                   store_sound(void) TEST_UNUSED;
 static phrony_uuid_t         store_uuid(uint64_t n) TEST_UNUSED;
-static uint64_t              store_random(uint64_t n) TEST_UNUSED;
 
 
 static ngx_phrony_zone_t           zone;
@@ -36,7 +35,6 @@ static ngx_phrony_store_memory_t   memory;
 static ngx_phrony_store_t         *store;
 static size_t                      store_size;
 static uint64_t                    store_now = 1000000000;
-static uint64_t                    store_seed = 88172645463325252ULL;
 
 
 static void
@@ -244,17 +242,6 @@ store_uuid(uint64_t n)
     memcpy(uuid.bytes, &n, sizeof(n));
 
     return uuid;
-}
-
-
-static uint64_t
-store_random(uint64_t n)
-{
-    store_seed ^= store_seed << 13;
-    store_seed ^= store_seed >> 7;
-    store_seed ^= store_seed << 17;
-
-    return store_seed % n;
 }
 
 

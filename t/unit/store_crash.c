@@ -167,7 +167,7 @@ test_full_of_runs(void)
         }
 
         store_now += 1;
-        (void) start(store_random(7), 1000000, &alive[store_random(200)]);
+        (void) start(random_below(7), 1000000, &alive[random_below(200)]);
     }
 
     ok(store_root()->evicted > 1000, "the zone was full of ended runs");
@@ -204,14 +204,14 @@ test_killed(void)
 
         if (pid == 0) {
             ngx_pid = getpid();
-            store_seed += (uint64_t) i * 7919;
+            random_seed += (uint64_t) i * 7919;
 
             for ( ;; ) {
                 work(1);
             }
         }
 
-        usleep(200 + store_random(2000));
+        usleep(200 + random_below(2000));
 
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
@@ -283,19 +283,19 @@ work(unsigned n)
     ngx_phrony_settlement_t  s;
 
     for (i = 0; i < n; i++) {
-        store_now += store_random(50);
+        store_now += random_below(50);
 
-        if (start(store_random(40), 20, &op) && store_random(3)) {
-            settle(&op, (phrony_lease_event_t) (store_random(2)
+        if (start(random_below(40), 20, &op) && random_below(3)) {
+            settle(&op, (phrony_lease_event_t) (random_below(2)
                                                 ? PHRONY_LEASE_BIND
                                                 : PHRONY_LEASE_RELEASE),
-                   store_random(5000));
+                   random_below(5000));
         }
 
         memset(&s, 0, sizeof(s));
-        s.event = store_random(2) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
+        s.event = random_below(2) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
         s.has_run = 1;
-        s.run_id = store_uuid(store_random(5000));
+        s.run_id = store_uuid(random_below(5000));
         s.run_ttl = 30000;
         store->settle(store, &s);
     }

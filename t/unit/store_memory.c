@@ -189,20 +189,20 @@ test_random(unsigned rounds)
 
     for (i = 0; i < rounds && good; i++) {
 
-        store_now += store_random(2) ? store_random(30) : store_random(2500);
+        store_now += random_below(2) ? random_below(30) : random_below(2500);
 
-        if (store_random(500) == 0) {
-            store_now += store_random(90000000);
+        if (random_below(500) == 0) {
+            store_now += random_below(90000000);
         }
 
-        if (store_random(100) == 0) {
-            t = (unsigned) store_random(TRIGGERS);
-            rpm[t] = (int64_t) store_random(40) - 1;
-            rpd[t] = (int64_t) store_random(600) - 1;
-            conc[t] = (int64_t) store_random(9) - 1;
+        if (random_below(100) == 0) {
+            t = (unsigned) random_below(TRIGGERS);
+            rpm[t] = (int64_t) random_below(40) - 1;
+            rpd[t] = (int64_t) random_below(600) - 1;
+            conc[t] = (int64_t) random_below(9) - 1;
         }
 
-        switch (store_random(8)) {
+        switch (random_below(8)) {
 
         case 0: case 1: case 2:
             good = step_start();
@@ -236,7 +236,7 @@ step_start(void)
     uint64_t         minute, day, held;
     ngx_phrony_op_t  op;
 
-    t = (unsigned) store_random(TRIGGERS);
+    t = (unsigned) random_below(TRIGGERS);
 
     minute = model_events(t, 0, &phrony_window_minute);
     day = model_events(t, 0, &phrony_window_day);
@@ -296,7 +296,7 @@ step_read(void)
     uint64_t         minute;
     ngx_phrony_op_t  op;
 
-    t = (unsigned) store_random(TRIGGERS);
+    t = (unsigned) random_below(TRIGGERS);
     minute = model_events(t, 1, &phrony_window_minute);
 
     memset(&op, 0, sizeof(op));
@@ -333,7 +333,7 @@ step_settle(void)
         return 1;
     }
 
-    lease = &runs[nruns - 1 - store_random(ngx_min(nruns, 8))];
+    lease = &runs[nruns - 1 - random_below(ngx_min(nruns, 8))];
 
     memset(&s, 0, sizeof(s));
     s.start = 1;
@@ -342,7 +342,7 @@ step_settle(void)
     s.trigger_id = store_uuid(lease->trigger);
     s.run_ttl = RUN_TTL;
 
-    switch (store_random(4)) {
+    switch (random_below(4)) {
 
     case 0:
         s.event = PHRONY_LEASE_RELEASE;
@@ -367,7 +367,7 @@ step_settle(void)
 
     /* some answers name a run that is known already */
 
-    s.run_id = store_uuid(store_random(10) ? next_run++ : next_run - 1);
+    s.run_id = store_uuid(random_below(10) ? next_run++ : next_run - 1);
 
     store->settle(store, &s);
 
@@ -378,7 +378,7 @@ step_settle(void)
         lease->state = PHRONY_LEASE_FREE;
     }
 
-    return store_random(50) ? 1 : store_sound();
+    return random_below(50) ? 1 : store_sound();
 }
 
 
@@ -391,9 +391,9 @@ step_see(void)
     ngx_phrony_settlement_t   s;
 
     memset(&s, 0, sizeof(s));
-    s.event = store_random(3) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
+    s.event = random_below(3) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
     s.has_run = 1;
-    s.run_id = store_uuid(next_run - 1 - store_random(12));
+    s.run_id = store_uuid(next_run - 1 - random_below(12));
     s.run_ttl = RUN_TTL;
 
     run = model_find(&s.run_id);

@@ -98,6 +98,9 @@ static int   test_done(void) TEST_UNUSED;
 static phrony_str_t   str(const char *text) TEST_UNUSED;
 static const char    *show(const void *data, size_t len) TEST_UNUSED;
 
+static uint64_t  random_bits(void) TEST_UNUSED;
+static unsigned  random_below(unsigned n) TEST_UNUSED;
+
 static void   fail_at(long n) TEST_UNUSED;
 static long   allocs(void) TEST_UNUSED;
 static int    test_alloc_fails(void);
@@ -125,6 +128,8 @@ static int   test_count;
 static int   test_failed;
 static long  test_allocs;
 static long  test_fail_at = -1;
+
+static uint64_t  random_seed = 88172645463325252ULL;
 
 
 static int
@@ -262,6 +267,28 @@ show(const void *data, size_t len)
     ring[next++ % 8] = text;
 
     return text;
+}
+
+
+/* The same numbers in every run, unless "random_seed" is set (xorshift64). */
+
+static uint64_t
+random_bits(void)
+{
+    random_seed ^= random_seed << 13;
+    random_seed ^= random_seed >> 7;
+    random_seed ^= random_seed << 17;
+
+    return random_seed;
+}
+
+
+/* Returns 0 to n - 1. */
+
+static unsigned
+random_below(unsigned n)
+{
+    return (unsigned) (random_bits() % n);
 }
 
 

@@ -30,7 +30,6 @@ static void test_hash_avalanche(void);
 static void test_hash_spread(void);
 static int parse(const char *text, size_t len, phrony_uuid_t *uuid);
 static int is_hex(int ch);
-static uint64_t next_random(void);
 static unsigned bits(uint64_t n);
 
 
@@ -208,7 +207,7 @@ test_round_trip(void)
     for (i = 0; i < 10000; i++) {
 
         for (j = 0; j < PHRONY_UUID_LEN; j++) {
-            uuid.bytes[j] = (unsigned char) next_random();
+            uuid.bytes[j] = (unsigned char) random_bits();
         }
 
         phrony_uuid_format(buf, &uuid);
@@ -292,8 +291,8 @@ test_hash_avalanche(void)
 
         for (n = 0; n < 64; n++) {
             memset(&a, 0, sizeof(a));
-            a.bytes[n % 16] = (unsigned char) next_random();
-            seed = next_random();
+            a.bytes[n % 16] = (unsigned char) random_bits();
+            seed = random_bits();
             b = a;
             b.bytes[i / 8] = (unsigned char) (b.bytes[i / 8]
                                               ^ (1U << (i % 8)));
@@ -309,7 +308,7 @@ test_hash_avalanche(void)
         sum = 0;
 
         for (n = 0; n < 64; n++) {
-            seed = next_random();
+            seed = random_bits();
             hash = phrony_uuid_hash(&a, seed);
             sum += bits(hash ^ phrony_uuid_hash(&a, seed ^ 1ULL << i));
         }
@@ -391,21 +390,6 @@ static int
 is_hex(int ch)
 {
     return ch != 0 && strchr("0123456789abcdefABCDEF", ch) != NULL;
-}
-
-
-/* The same numbers each time (xorshift64). */
-
-static uint64_t
-next_random(void)
-{
-    static uint64_t  x = 88172645463325252ULL;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-
-    return x;
 }
 
 

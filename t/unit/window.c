@@ -49,7 +49,6 @@ static uint64_t leaves(const phrony_window_shape_t *shape, uint64_t event);
 static uint64_t model_count(model_t *model, uint64_t now);
 static int64_t model_wait(model_t *model, int64_t limit, uint64_t now);
 static int64_t model_reset(model_t *model, int64_t limit, uint64_t now);
-static uint64_t next_random(uint64_t n);
 
 
 static model_t  model;
@@ -308,18 +307,18 @@ test_random(const phrony_window_shape_t *shape, uint64_t step,
     good = 1;
 
     for (i = 0; i < 4000; i++) {
-        now += next_random(step * 2 + 1);
+        now += random_below(step * 2 + 1);
 
-        if (next_random(200) == 0) {
-            now += (uint64_t) shape->seconds * 1000 * next_random(3);
+        if (random_below(200) == 0) {
+            now += (uint64_t) shape->seconds * 1000 * random_below(3);
         }
 
-        limit = (int64_t) next_random(50);
+        limit = (int64_t) random_below(50);
 
         phrony_window_advance(&w.window, shape, now);
         good &= agrees(&w, &model, now, limit);
 
-        if (next_random(4)) {
+        if (random_below(4)) {
             phrony_window_count(&w.window, shape);
             model.events[model.n++] = now;
             good &= agrees(&w, &model, now, limit);
@@ -474,17 +473,4 @@ model_reset(model_t *m, int64_t limit, uint64_t now)
     }
 
     return PHRONY_NO_WAIT;
-}
-
-
-static uint64_t
-next_random(uint64_t n)
-{
-    static uint64_t  state = 88172645463325252ULL;
-
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-
-    return state % n;
 }
