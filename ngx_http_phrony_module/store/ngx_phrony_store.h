@@ -40,23 +40,32 @@ struct ngx_phrony_op_s {
 
     /* the question */
 
+    phrony_uuid_t              workspace_id;    /* admit */
     phrony_uuid_t              trigger_id;      /* admit */
     phrony_uuid_t              run_id;          /* locate */
     ngx_msec_t                 reservation_ttl;
     unsigned                   read:1;          /* count a read, not a start */
+    unsigned                   local:1;         /* this gateway's memory may
+                                                   decide if Redis does not */
 
     /* the answer; "set" and "quota" of the limits are the caller's */
 
+    unsigned                   failed:1;        /* there is none, for what was
+                                                   answered with NGX_AGAIN */
     unsigned                   granted:1;       /* admit */
     unsigned                   leased:1;        /* admit: lease_id is valid */
     unsigned                   known:1;         /* locate: trigger_id is */
     phrony_uuid_t              lease_id;
     phrony_limit_t             limits[PHRONY_LIMIT_MAX];
+    ngx_str_t                 *label;           /* who answered: "memory",
+                                                   "redis", "local" */
 
     /* called once and later if, and only if, NGX_AGAIN was returned */
 
     ngx_phrony_op_handler_pt   handler;
     void                      *data;
+
+    void                      *flight;          /* the store's, while it waits */
 };
 
 
@@ -70,6 +79,8 @@ typedef struct {
     phrony_uuid_t              lease_id;
     phrony_uuid_t              run_id;
     phrony_uuid_t              trigger_id;
+    phrony_uuid_t              agent_id;
+    phrony_uuid_t              workspace_id;
     ngx_msec_t                 run_ttl;
 } ngx_phrony_settlement_t;
 
@@ -83,6 +94,8 @@ typedef struct {
     ngx_uint_t                 evicted;         /* idle ones, to make room */
     ngx_uint_t                 exhausted;       /* no room even so */
     ngx_uint_t                 repaired;        /* after a worker was killed */
+    ngx_uint_t                 untold;          /* what Redis is still to be
+                                                   told: runs and triggers */
     size_t                     size;            /* bytes */
     size_t                     free;            /* bytes in whole pages */
 } ngx_phrony_snapshot_t;
@@ -95,7 +108,9 @@ struct ngx_phrony_store_s {
      * Decides on a start or a read: all of the limits that are set, or
      * nothing is counted.  A granted start holds a lease.
      *     NGX_OK        the answer is in op; op->handler is not called
-     *     NGX_AGAIN     op->handler is called once, later
+     *     NGX_AGAIN     op->handler is called once, later, from an event that
+     *                   may not run a request's phases; op->failed tells
+     *                   whether the store was not available after all
      *     NGX_DECLINED  the store is not available; nothing was counted
      */
 
@@ -115,8 +130,9 @@ struct ngx_phrony_store_s {
     /*
      * Tells the store; there is no answer.  The BIND or END of a start binds
      * its lease to the run or, if it has none, makes the run known; RELEASE
-     * gives the lease back.  Otherwise SEEN or END tell of a run, and change
-     * nothing if it is not known.  The settlement is copied.
+     * gives the lease back.  Otherwise SEEN and END tell of a run: SEEN changes
+     * nothing if it is not known, END is remembered even so, for a store that
+     * hears of its start later.  The settlement is copied.
      */
 
     void                     (*settle)(ngx_phrony_store_t *store,
