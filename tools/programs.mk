@@ -1,9 +1,9 @@
-# Test programs: t/unit/*.c and fuzz/fuzz_*.c with the files of core/.
+# Test programs: t/unit/*.c and fuzz/fuzz_*.c with the files of core/ and lua/.
 #
 #     make -f tools/programs.mk unit | replay | fuzz
 #
 # A unit test is a file of t/unit that has a main().  It is linked with
-# core/, and with what its first lines name:
+# core/ and lua/, and with what its first lines name:
 #
 #     /* sources: ngx_http_phrony_module/store/ t/unit/model.c nginx */
 #
@@ -22,20 +22,20 @@ CFLAGS = -O1 -g -Wall -Wextra -Wno-unused-parameter
 
 # with sanitizers gcc no longer sees what is set; "make check" compiles without
 GCC_CFLAGS = $(CFLAGS) -Wno-maybe-uninitialized
-CPPFLAGS = -MMD -MP -I $(SRC)/core -I t/unit -I fuzz
-LDLIBS = -ljansson -lcrypto -lm
+CPPFLAGS = -MMD -MP -I $(SRC)/core -I $(SRC)/lua -I t/unit -I fuzz
+LDLIBS = -ljansson -lhiredis -lcrypto -lm
 WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
 	-Wl,--wrap=posix_memalign,--wrap=mmap
 
 ASAN = $(BUILD)/asan
 NGINX_CPPFLAGS = -MMD -MP -DNGX_DEBUG_PALLOC=1 $(addprefix -I ,\
 	$(SRC) $(SRC)/core $(SRC)/policy $(SRC)/store $(SRC)/redis \
-	t/unit fuzz $(ASAN)/objs $(addprefix $(ASAN)/src/src/,\
+	$(SRC)/lua t/unit fuzz $(ASAN)/objs $(addprefix $(ASAN)/src/src/,\
 	core event event/modules os/unix http http/modules http/v2))
 NGINX_LIBS = $(ASAN)/libnginx.a -lssl -lcrypto -lpcre2-8 -lz -lcrypt -ldl \
 	-lpthread
 
-CORE = $(sort $(wildcard $(SRC)/core/*.c))
+CORE = $(sort $(wildcard $(SRC)/core/*.c $(SRC)/lua/*.c))
 CORE_O = $(CORE:%.c=$(BUILD)/programs/%.o)
 CORE_A = $(BUILD)/programs/libcore.a
 
@@ -65,7 +65,7 @@ replay: $(REPLAY)
 fuzz: $(FUZZERS)
 
 
-# the files of core/, and fuzz/: no nginx
+# the files of core/ and lua/, and fuzz/: no nginx
 
 $(CORE_O) $(FUZZ_O) $(BUILD)/programs/fuzz/replay.o: $(BUILD)/programs/%.o: %.c
 	@mkdir -p $(@D)
