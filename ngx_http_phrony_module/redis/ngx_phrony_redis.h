@@ -115,11 +115,15 @@ struct ngx_phrony_redis_command_s {
     /* private */
 
     ngx_queue_t                   queue;
-    ngx_msec_t                    deadline;
+    uint64_t                      position;     /* in the bytes sent */
+    ngx_msec_t                    expires;      /* there: no answer */
+    ngx_msec_t                    deadline;     /* is not tried again */
     unsigned                      attempts:8;
-    unsigned                      asking:1;
-    unsigned                      evaled:1;     /* was made an EVAL */
-    unsigned                      large:1;      /* not of the free list */
+    unsigned                      room:2;       /* where it is freed to */
+    unsigned                      evaled:1;     /* was made an EVAL, whose
+                                                   bytes are of the heap */
+    unsigned                      own:1;        /* of redis/ itself: is not
+                                                   counted */
 };
 
 

@@ -1,0 +1,32 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef _NGX_PHRONY_REDIS_SENTINEL_H_INCLUDED_
+#define _NGX_PHRONY_REDIS_SENTINEL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_phrony_redis_private.h"
+
+
+PHRONY_HIDDEN_BEGIN
+
+
+/*
+ * A master that sentinels name.  All sentinels are asked each second, and more
+ * often while the master is away; that of the latest failover is believed.
+ */
+
+extern const ngx_phrony_redis_topology_t  ngx_phrony_redis_sentinel;
+
+
+PHRONY_HIDDEN_END
+
+
+#endif /* _NGX_PHRONY_REDIS_SENTINEL_H_INCLUDED_ */
