@@ -8,6 +8,8 @@
 
 
 static inline uint32_t *phrony_window_ring(phrony_window_t *window);
+static void phrony_window_take(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t n);
 static int64_t phrony_window_leaves(phrony_window_t *window,
     const phrony_window_shape_t *shape, uint64_t excess, uint64_t now);
 
@@ -197,6 +199,81 @@ phrony_window_leaves(phrony_window_t *window,
     leaves = (window->bucket - back + shape->places) * shape->width;
 
     return leaves > now ? (int64_t) (leaves - now) : 0;
+}
+
+
+void
+phrony_window_level(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t sum)
+{
+    if (window->sum < sum) {
+        phrony_window_add(window, shape, 0, sum - window->sum);
+        return;
+    }
+
+    if (window->sum > sum) {
+        phrony_window_take(window, shape, window->sum - sum);
+    }
+}
+
+
+static void
+phrony_window_take(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t n)
+{
+    uint32_t  place, left, taken, *ring;
+
+    ring = phrony_window_ring(window);
+
+    place = (uint32_t) ((window->bucket + shape->places - window->span)
+                        % shape->places);
+
+    for (left = window->span + 1; n && left; left--) {
+        taken = (ring[place] < n) ? ring[place] : n;
+
+        ring[place] -= taken;
+        window->sum -= taken;
+        n -= taken;
+
+        place = (place + 1 == shape->places) ? 0 : place + 1;
+    }
+}
+
+
+uint32_t
+phrony_window_past(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t back)
+{
+    const uint32_t  *ring;
+
+    if (back > window->bucket) {
+        return 0;
+    }
+
+    ring = (const uint32_t *) (window + 1);
+
+    return ring[(window->bucket - back) % shape->places];
+}
+
+
+void
+phrony_window_add(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t back, uint32_t n)
+{
+    if (back > window->bucket) {
+        return;
+    }
+
+    if (n > UINT32_MAX - window->sum) {
+        n = UINT32_MAX - window->sum;
+    }
+
+    phrony_window_ring(window)[(window->bucket - back) % shape->places] += n;
+    window->sum += n;
+
+    if (back > window->span) {
+        window->span = back;
+    }
 }
 
 

@@ -127,6 +127,29 @@ int64_t phrony_window_wait(phrony_window_t *window,
 int64_t phrony_window_reset(phrony_window_t *window,
     const phrony_window_shape_t *shape, int64_t limit, uint64_t now);
 
+/*
+ * Makes the window count "sum" events, as somebody else counted: those that
+ * it lacks are counted now, those that are too many are taken from the oldest.
+ */
+
+void phrony_window_level(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t sum);
+
+/*
+ * Events in the bucket that is "back" buckets before the newest one, 0 to
+ * shape->places - 1.
+ */
+
+uint32_t phrony_window_past(const phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t back);
+
+/*
+ * Counts "n" events in that bucket, but no more than the window can count.
+ */
+
+void phrony_window_add(phrony_window_t *window,
+    const phrony_window_shape_t *shape, uint32_t back, uint32_t n);
+
 
 PHRONY_HIDDEN_END
 

@@ -5,14 +5,19 @@
 
 
 #include "ngx_phrony_repair.h"
+#include "ngx_phrony_cache.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_trigger.h"
 
 
 static void ngx_phrony_repair_triggers(ngx_phrony_root_t *root);
+static void ngx_phrony_repair_share(ngx_phrony_root_t *root,
+    ngx_phrony_share_t *share);
 static void ngx_phrony_repair_runs(ngx_phrony_root_t *root);
 static void ngx_phrony_repair_chain(ngx_phrony_root_t *root,
     ngx_phrony_run_t *run, ngx_uint_t reserved);
+static void ngx_phrony_repair_untold(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run);
 static void ngx_phrony_repair_sort(ngx_queue_t *queue, ngx_uint_t n);
 static void ngx_phrony_repair_take(ngx_queue_t *to, ngx_queue_t *from,
     ngx_uint_t n);
@@ -25,6 +30,7 @@ ngx_phrony_repair(ngx_phrony_root_t *root)
 {
     ngx_phrony_repair_triggers(root);
     ngx_phrony_repair_runs(root);
+    ngx_phrony_cache_repair(root->cache);
 }
 
 
@@ -35,7 +41,9 @@ ngx_phrony_repair_triggers(ngx_phrony_root_t *root)
     ngx_phrony_trigger_t  *trigger;
 
     ngx_queue_init(&root->recent);
+    ngx_queue_init(&root->untold_counts);
     root->ntriggers = 0;
+    root->nuntold = 0;
     root->nspare = 0;
 
     for (trigger = root->spare; trigger; trigger = trigger->next) {
@@ -53,9 +61,34 @@ ngx_phrony_repair_triggers(ngx_phrony_root_t *root)
                                  &phrony_window_minute);
             phrony_window_repair(&trigger->rpd.window, &phrony_window_day);
 
+            if (trigger->share) {
+                ngx_phrony_repair_share(root, trigger->share);
+            }
+
             ngx_queue_insert_head(&root->recent, &trigger->queue);
             root->ntriggers++;
         }
+    }
+}
+
+
+static void
+ngx_phrony_repair_share(ngx_phrony_root_t *root, ngx_phrony_share_t *share)
+{
+    ngx_phrony_counts_t  *counts;
+
+    share->nuntold = 0;
+    share->start.until = 0;
+    share->read.until = 0;
+
+    counts = share->counts;
+
+    if (counts) {
+        phrony_window_repair(&counts->rpm.window, &phrony_window_minute);
+        phrony_window_repair(&counts->rpd.window, &phrony_window_day);
+
+        ngx_queue_insert_tail(&root->untold_counts, &share->queue);
+        root->nuntold++;
     }
 }
 
@@ -81,6 +114,7 @@ ngx_phrony_repair_runs(ngx_phrony_root_t *root)
 
     ngx_queue_init(&root->classes[0].queue);
     ngx_queue_init(&root->ended);
+    ngx_queue_init(&root->untold);
     root->nleases = 0;
     root->nended = 0;
 
@@ -110,15 +144,19 @@ ngx_phrony_repair_chain(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
             run->state = phrony_lease_next(run->state, PHRONY_LEASE_BIND);
         }
 
-        run->trigger = NULL;
+        if (run->trigger && !phrony_lease_holds_slot(run->state)) {
+            run->trigger = NULL;
+        }
 
-        if (phrony_lease_holds_slot(run->state)) {
-            run->trigger = ngx_phrony_trigger_find(root, &run->trigger_id);
+        if (run->untold) {
+            ngx_phrony_repair_untold(root, run);
+        }
+
+        if (run->trigger == NULL && run->untold) {
+            continue;
         }
 
         if (run->trigger == NULL) {
-            run->state = PHRONY_LEASE_ENDED;
-
             ngx_queue_insert_head(&root->ended, &run->queue);
             root->nended++;
             continue;
@@ -129,6 +167,25 @@ ngx_phrony_repair_chain(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
         run->trigger->nleases++;
         root->nleases++;
     }
+}
+
+
+static void
+ngx_phrony_repair_untold(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    trigger = ngx_phrony_trigger_find(root, &run->trigger_id);
+
+    if (trigger == NULL || trigger->share == NULL) {
+        run->untold = 0;
+        return;
+    }
+
+    ngx_queue_insert_tail(&root->untold, &run->untold_queue);
+
+    root->nuntold++;
+    trigger->share->nuntold++;
 }
 
 

@@ -5,6 +5,8 @@
 
 
 #include "ngx_phrony_run.h"
+#include "ngx_phrony_share.h"
+#include "ngx_phrony_trigger.h"
 
 
 #define NGX_PHRONY_RUN_EVICT  64    /* at most, to make room for one */
@@ -16,6 +18,9 @@ static ngx_phrony_run_t **ngx_phrony_run_chain(ngx_phrony_root_t *root,
     phrony_uuid_t *id);
 static void ngx_phrony_run_unlink(ngx_phrony_root_t *root,
     ngx_phrony_run_t *run);
+static void ngx_phrony_run_count_untold(ngx_phrony_root_t *root,
+    ngx_phrony_run_t *run, ngx_int_t n);
+static void ngx_phrony_run_evict_untold(ngx_phrony_zone_t *zone);
 static void ngx_phrony_run_index(ngx_phrony_root_t *root,
     ngx_phrony_run_t *run, uint64_t ttl);
 static ngx_queue_t *ngx_phrony_run_class(ngx_phrony_root_t *root,
@@ -36,6 +41,22 @@ ngx_phrony_run_find(ngx_phrony_root_t *root, phrony_uuid_t *id)
 
     while (run && !phrony_uuid_eq(&run->id, id)) {
         run = run->next;
+    }
+
+    return run;
+}
+
+
+ngx_phrony_run_t *
+ngx_phrony_run_alive(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
+{
+    ngx_phrony_run_t  *run;
+
+    run = ngx_phrony_run_find(zone->shpool->data, id);
+
+    if (run && run->expires <= zone->now) {
+        ngx_phrony_run_free(zone, run);
+        return NULL;
     }
 
     return run;
@@ -66,6 +87,10 @@ ngx_phrony_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
     run->trigger_id = *trigger_id;
     run->trigger = trigger;
     run->expires = zone->now + ttl;
+    run->untold = 0;
+    run->has_lease = 0;
+    run->abandoned = 0;
+    run->renewed = 0;
 
     if (trigger == NULL) {
         run->state = PHRONY_LEASE_ENDED;
@@ -81,12 +106,33 @@ ngx_phrony_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
 }
 
 
+ngx_phrony_run_t *
+ngx_phrony_run_know(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
+    phrony_uuid_t *trigger_id, phrony_lease_state_t state, uint64_t ttl)
+{
+    ngx_phrony_run_t  *run;
+
+    run = ngx_phrony_run_add(zone, id, trigger_id, NULL, ttl);
+
+    if (run) {
+        run->state = state;
+    }
+
+    return run;
+}
+
+
 void
 ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
 {
     ngx_phrony_root_t  *root;
 
     root = zone->shpool->data;
+
+    if (run->untold) {
+        ngx_queue_remove(&run->untold_queue);
+        ngx_phrony_run_count_untold(root, run, -1);
+    }
 
     ngx_phrony_run_unlink(root, run);
     ngx_phrony_run_unindex(root, run);
@@ -108,6 +154,31 @@ ngx_phrony_run_rename(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
     run->state = phrony_lease_next(run->state, PHRONY_LEASE_BIND);
 
     ngx_phrony_run_link(root, run);
+}
+
+
+void
+ngx_phrony_run_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_settlement_t *s)
+{
+    if (phrony_uuid_nil(&run->trigger_id)) {
+
+        /* its end was seen by one who did not know whose it is */
+
+        run->trigger_id = s->trigger_id;
+    }
+
+    if (s->event != PHRONY_LEASE_END || !phrony_lease_holds_slot(run->state)) {
+        ngx_phrony_run_touch(zone, run, s->run_ttl);
+        return;
+    }
+
+    if (run->trigger == NULL) {
+        ngx_phrony_share_back(ngx_phrony_trigger_find(zone->shpool->data,
+                                                      &run->trigger_id));
+    }
+
+    ngx_phrony_run_end(zone, run, s->run_ttl);
 }
 
 
@@ -134,6 +205,68 @@ ngx_phrony_run_touch(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     run->expires = zone->now + ttl;
 
     ngx_phrony_run_index(zone->shpool->data, run, ttl);
+}
+
+
+void
+ngx_phrony_run_untold(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    ngx_phrony_trigger_t *trigger)
+{
+    if (run->untold) {
+        return;
+    }
+
+    if (run->trigger == NULL) {
+        ngx_phrony_run_unindex(root, run);
+    }
+
+    run->untold = 1;
+
+    ngx_queue_insert_tail(&root->untold, &run->untold_queue);
+
+    root->nuntold++;
+    trigger->share->nuntold++;
+}
+
+
+void
+ngx_phrony_run_told(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    ngx_phrony_run_unindex(root, run);
+
+    if (run->trigger) {
+        ngx_phrony_share_forth(zone, run->trigger->share, run->expires);
+        run->trigger = NULL;
+    }
+
+    ngx_queue_remove(&run->untold_queue);
+    ngx_phrony_run_count_untold(root, run, -1);
+
+    run->untold = 0;
+
+    ngx_phrony_run_index(root, run, 0);
+}
+
+
+/* A trigger is not given up while there are untold runs of it. */
+
+static void
+ngx_phrony_run_count_untold(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    ngx_int_t n)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    trigger = ngx_phrony_trigger_find(root, &run->trigger_id);
+
+    root->nuntold += n;
+
+    if (trigger && trigger->share) {
+        trigger->share->nuntold += n;
+    }
 }
 
 
@@ -206,6 +339,7 @@ ngx_phrony_run_evict(ngx_phrony_zone_t *zone)
 
     (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_RUN_EVICT);
     ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_RUN_EVICT);
+    ngx_phrony_run_evict_untold(zone);
 
     for (n = 0; n < NGX_PHRONY_RUN_EVICT; n++) {
 
@@ -218,6 +352,40 @@ ngx_phrony_run_evict(ngx_phrony_zone_t *zone)
 
         ngx_phrony_run_free(zone, run);
         root->evicted++;
+    }
+}
+
+
+/* What was to be told of those that have expired is of no use any more. */
+
+static void
+ngx_phrony_run_evict_untold(ngx_phrony_zone_t *zone)
+{
+    ngx_uint_t          n;
+    ngx_queue_t        *q;
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    for (n = 0; n < NGX_PHRONY_RUN_EVICT; n++) {
+
+        if (ngx_queue_empty(&root->untold)) {
+            return;
+        }
+
+        q = ngx_queue_head(&root->untold);
+        run = ngx_queue_data(q, ngx_phrony_run_t, untold_queue);
+
+        if (run->expires <= zone->now) {
+            ngx_phrony_run_free(zone, run);
+            continue;
+        }
+
+        /* look at another one the next time */
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&root->untold, q);
     }
 }
 
@@ -281,6 +449,10 @@ static void
 ngx_phrony_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
     uint64_t ttl)
 {
+    if (run->trigger == NULL && run->untold) {
+        return;
+    }
+
     if (run->trigger == NULL) {
         ngx_queue_insert_head(&root->ended, &run->queue);
         root->nended++;
@@ -359,6 +531,10 @@ ngx_phrony_run_insert(ngx_queue_t *queue, ngx_phrony_run_t *run)
 static void
 ngx_phrony_run_unindex(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
 {
+    if (run->trigger == NULL && run->untold) {
+        return;
+    }
+
     ngx_queue_remove(&run->queue);
 
     if (run->trigger == NULL) {

@@ -25,6 +25,11 @@ PHRONY_HIDDEN_BEGIN
 ngx_phrony_run_t *ngx_phrony_run_find(ngx_phrony_root_t *root,
     phrony_uuid_t *id);
 
+/* The same, but not one whose time has run out: that is forgotten now. */
+
+ngx_phrony_run_t *ngx_phrony_run_alive(ngx_phrony_zone_t *zone,
+    phrony_uuid_t *id);
+
 /*
  * Adds a run that expires after "ttl": with a slot of "trigger", or without
  * one if that is NULL.  A NULL "id" gives it a new lease id.
@@ -35,7 +40,7 @@ ngx_phrony_run_t *ngx_phrony_run_add(ngx_phrony_zone_t *zone,
     phrony_uuid_t *id, phrony_uuid_t *trigger_id,
     ngx_phrony_trigger_t *trigger, uint64_t ttl);
 
-/* Gives the slot back, if the run holds one, and forgets the run. */
+/* Gives the slot back, if the run holds one here, and forgets the run. */
 
 void ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run);
 
@@ -43,6 +48,23 @@ void ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run);
 
 void ngx_phrony_run_rename(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
     phrony_uuid_t *id);
+
+/*
+ * Adds one that holds no slot and is in this state, or NULL if there is no
+ * room.
+ */
+
+ngx_phrony_run_t *ngx_phrony_run_know(ngx_phrony_zone_t *zone,
+    phrony_uuid_t *id, phrony_uuid_t *trigger_id, phrony_lease_state_t state,
+    uint64_t ttl);
+
+/*
+ * The run was seen, alive or ended: it stays known for s->run_ttl, and gives
+ * its slot back if it has ended.
+ */
+
+void ngx_phrony_run_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_settlement_t *s);
 
 /* Gives the slot back; the run stays known for "ttl". */
 
@@ -53,6 +75,16 @@ void ngx_phrony_run_end(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
 
 void ngx_phrony_run_touch(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     uint64_t ttl);
+
+/*
+ * Redis is to be told of the run, whose trigger has a share; or that is no
+ * longer so.  A slot that the run holds here goes along to Redis.
+ */
+
+void ngx_phrony_run_untold(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    ngx_phrony_trigger_t *trigger);
+
+void ngx_phrony_run_told(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run);
 
 /*
  * Gives back at most "n" slots of runs that have expired, and forgets these.

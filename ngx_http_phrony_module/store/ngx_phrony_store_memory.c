@@ -5,36 +5,13 @@
 
 
 #include "ngx_phrony_store_memory.h"
+#include "ngx_phrony_decide.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_trigger.h"
 
 
-#define NGX_PHRONY_STORE_SWEEP        512   /* runs at most, at once */
-#define NGX_PHRONY_STORE_SWEEP_ENDED  4
-#define NGX_PHRONY_STORE_RUNS_RETRY   5000  /* ms, a hint */
-
-
 static ngx_int_t ngx_phrony_store_memory_admit(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
-static ngx_phrony_trigger_t *ngx_phrony_store_memory_trigger(
-    ngx_phrony_zone_t *zone, ngx_phrony_root_t *root, phrony_uuid_t *id);
-static ngx_int_t ngx_phrony_store_memory_start(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
-static ngx_int_t ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
-static ngx_uint_t ngx_phrony_store_memory_slot(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, phrony_limit_t *limit);
-static void ngx_phrony_store_memory_read(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
-static ngx_uint_t ngx_phrony_store_memory_within(phrony_limit_t *limit,
-    phrony_window_t *window);
-static void ngx_phrony_store_memory_report(phrony_limit_t *limit,
-    phrony_window_t *window, const phrony_window_shape_t *shape,
-    uint64_t now);
-static void ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
-    ngx_phrony_trigger_t *trigger);
-static ngx_phrony_run_t *ngx_phrony_store_memory_run(ngx_phrony_zone_t *zone,
-    ngx_phrony_root_t *root, phrony_uuid_t *id);
 static ngx_int_t ngx_phrony_store_memory_locate(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static void ngx_phrony_store_memory_cancel(ngx_phrony_store_t *store,
@@ -45,8 +22,6 @@ static void ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
-static void ngx_phrony_store_memory_see(ngx_phrony_zone_t *zone,
-    ngx_phrony_run_t *run, ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot);
 
@@ -73,233 +48,20 @@ ngx_phrony_store_memory_init(ngx_phrony_store_memory_t *memory,
 static ngx_int_t
 ngx_phrony_store_memory_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 {
-    ngx_int_t              rc;
-    ngx_phrony_zone_t     *zone;
-    ngx_phrony_root_t     *root;
-    ngx_phrony_trigger_t  *trigger;
+    ngx_int_t           rc;
+    ngx_phrony_zone_t  *zone;
 
     zone = ((ngx_phrony_store_memory_t *) store)->zone;
 
-    op->granted = 0;
-    op->leased = 0;
+    op->label = &store->label;
 
-    root = ngx_phrony_zone_lock(zone);
+    (void) ngx_phrony_zone_lock(zone);
 
-    (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_STORE_SWEEP);
-    ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_STORE_SWEEP_ENDED);
-
-    trigger = ngx_phrony_store_memory_trigger(zone, root, &op->trigger_id);
-
-    if (trigger == NULL) {
-        root->exhausted++;
-        rc = NGX_DECLINED;
-
-    } else if (op->read) {
-        ngx_phrony_store_memory_read(zone, trigger, op);
-        rc = NGX_OK;
-
-    } else {
-        rc = ngx_phrony_store_memory_start(zone, trigger, op);
-    }
+    rc = ngx_phrony_decide(zone, op, 0);
 
     ngx_phrony_zone_unlock(zone);
 
     return rc;
-}
-
-
-static ngx_phrony_trigger_t *
-ngx_phrony_store_memory_trigger(ngx_phrony_zone_t *zone,
-    ngx_phrony_root_t *root, phrony_uuid_t *id)
-{
-    ngx_phrony_trigger_t  *trigger;
-
-    trigger = ngx_phrony_trigger_find(root, id);
-
-    if (trigger == NULL) {
-        return ngx_phrony_trigger_add(zone, id);
-    }
-
-    ngx_phrony_trigger_touch(root, trigger);
-
-    return trigger;
-}
-
-
-static ngx_int_t
-ngx_phrony_store_memory_start(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op)
-{
-    phrony_limit_t   *rpm, *rpd, *runs;
-    phrony_window_t  *minute, *day;
-
-    rpm = &op->limits[PHRONY_LIMIT_RPM];
-    rpd = &op->limits[PHRONY_LIMIT_RPD];
-    runs = &op->limits[PHRONY_LIMIT_RUNS];
-
-    minute = &trigger->rpm.window;
-    day = &trigger->rpd.window;
-
-    phrony_window_advance(minute, &phrony_window_minute, zone->now);
-    phrony_window_advance(day, &phrony_window_day, zone->now);
-
-    runs->refused = !ngx_phrony_store_memory_slot(zone, trigger, runs);
-
-    op->granted = ngx_phrony_store_memory_within(rpm, minute)
-                  & ngx_phrony_store_memory_within(rpd, day)
-                  & !runs->refused;
-
-    if (op->granted) {
-
-        if (ngx_phrony_store_memory_reserve(zone, trigger, op) != NGX_OK) {
-            op->granted = 0;
-            return NGX_DECLINED;
-        }
-
-        phrony_window_count(minute, &phrony_window_minute);
-        phrony_window_count(day, &phrony_window_day);
-    }
-
-    ngx_phrony_store_memory_report(rpm, minute, &phrony_window_minute,
-                                   zone->now);
-    ngx_phrony_store_memory_report(rpd, day, &phrony_window_day, zone->now);
-    ngx_phrony_store_memory_report_runs(runs, trigger);
-
-    return NGX_OK;
-}
-
-
-/*
- * Without a limit on runs the lease is only what the gateway remembers of
- * the run, and a full zone is no reason to refuse the start.
- */
-
-static ngx_int_t
-ngx_phrony_store_memory_reserve(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op)
-{
-    ngx_phrony_run_t   *run;
-    ngx_phrony_root_t  *root;
-
-    run = ngx_phrony_run_add(zone, NULL, &trigger->id, trigger,
-                             op->reservation_ttl);
-
-    if (run) {
-        op->lease_id = run->id;
-        op->leased = 1;
-        return NGX_OK;
-    }
-
-    root = zone->shpool->data;
-    root->exhausted++;
-
-    return op->limits[PHRONY_LIMIT_RUNS].set ? NGX_DECLINED : NGX_OK;
-}
-
-
-/*
- * Whether there is a slot.  Leases that have expired hold none: after so many
- * at once that some were left, they are looked for before a start is refused.
- */
-
-static ngx_uint_t
-ngx_phrony_store_memory_slot(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, phrony_limit_t *limit)
-{
-    while (limit->set
-           && !phrony_lease_admits(trigger->nleases, limit->quota))
-    {
-        if (ngx_phrony_run_sweep(zone, NGX_PHRONY_STORE_SWEEP) == 0) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static void
-ngx_phrony_store_memory_read(ngx_phrony_zone_t *zone,
-    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op)
-{
-    phrony_limit_t   *limit;
-    phrony_window_t  *window;
-
-    limit = &op->limits[PHRONY_LIMIT_READS];
-    window = &trigger->reads.window;
-
-    phrony_window_advance(window, &phrony_window_minute, zone->now);
-
-    op->granted = ngx_phrony_store_memory_within(limit, window);
-
-    if (op->granted) {
-        phrony_window_count(window, &phrony_window_minute);
-    }
-
-    ngx_phrony_store_memory_report(limit, window, &phrony_window_minute,
-                                   zone->now);
-}
-
-
-static ngx_uint_t
-ngx_phrony_store_memory_within(phrony_limit_t *limit, phrony_window_t *window)
-{
-    limit->refused = limit->set
-                     && !phrony_window_admits(window, limit->quota);
-
-    return !limit->refused;
-}
-
-
-static void
-ngx_phrony_store_memory_report(phrony_limit_t *limit, phrony_window_t *window,
-    const phrony_window_shape_t *shape, uint64_t now)
-{
-    if (!limit->set) {
-        return;
-    }
-
-    limit->remaining = phrony_window_remaining(window, limit->quota);
-    limit->reset = phrony_window_reset(window, shape, limit->quota, now);
-    limit->wait = phrony_window_wait(window, shape, limit->quota, now);
-}
-
-
-static void
-ngx_phrony_store_memory_report_runs(phrony_limit_t *limit,
-    ngx_phrony_trigger_t *trigger)
-{
-    if (!limit->set) {
-        return;
-    }
-
-    limit->remaining = phrony_lease_remaining(trigger->nleases, limit->quota);
-    limit->reset = PHRONY_NO_WAIT;
-    limit->wait = 0;
-
-    if (limit->refused) {
-        limit->wait = limit->quota ? NGX_PHRONY_STORE_RUNS_RETRY
-                                   : PHRONY_NO_WAIT;
-    }
-}
-
-
-/* A run whose time has run out is not known, whether or not it was swept. */
-
-static ngx_phrony_run_t *
-ngx_phrony_store_memory_run(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
-    phrony_uuid_t *id)
-{
-    ngx_phrony_run_t  *run;
-
-    run = ngx_phrony_run_find(root, id);
-
-    if (run && run->expires <= zone->now) {
-        ngx_phrony_run_free(zone, run);
-        return NULL;
-    }
-
-    return run;
 }
 
 
@@ -308,17 +70,18 @@ ngx_phrony_store_memory_locate(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 {
     ngx_phrony_run_t   *run;
     ngx_phrony_zone_t  *zone;
-    ngx_phrony_root_t  *root;
 
     zone = ((ngx_phrony_store_memory_t *) store)->zone;
 
-    root = ngx_phrony_zone_lock(zone);
+    op->label = &store->label;
 
-    run = ngx_phrony_store_memory_run(zone, root, &op->run_id);
+    (void) ngx_phrony_zone_lock(zone);
 
-    op->known = (run != NULL);
+    run = ngx_phrony_run_alive(zone, &op->run_id);
 
-    if (run) {
+    op->known = (run && !phrony_uuid_nil(&run->trigger_id));
+
+    if (op->known) {
         op->trigger_id = run->trigger_id;
     }
 
@@ -351,10 +114,13 @@ ngx_phrony_store_memory_settle(ngx_phrony_store_t *store,
         ngx_phrony_store_memory_settle_start(zone, root, s);
 
     } else if (s->has_run) {
-        run = ngx_phrony_store_memory_run(zone, root, &s->run_id);
+        run = ngx_phrony_run_alive(zone, &s->run_id);
 
         if (run) {
-            ngx_phrony_store_memory_see(zone, run, s);
+            ngx_phrony_run_see(zone, run, s);
+
+        } else if (s->event == PHRONY_LEASE_END) {
+            ngx_phrony_store_memory_know(zone, root, s);
         }
     }
 
@@ -372,11 +138,11 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     run = NULL;
 
     if (s->leased) {
-        lease = ngx_phrony_store_memory_run(zone, root, &s->lease_id);
+        lease = ngx_phrony_run_alive(zone, &s->lease_id);
     }
 
     if (s->has_run) {
-        run = ngx_phrony_store_memory_run(zone, root, &s->run_id);
+        run = ngx_phrony_run_alive(zone, &s->run_id);
     }
 
     if (lease && (run || !s->has_run)) {
@@ -391,7 +157,7 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     }
 
     if (run) {
-        ngx_phrony_store_memory_see(zone, run, s);
+        ngx_phrony_run_see(zone, run, s);
         return;
     }
 
@@ -401,14 +167,15 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     }
 
     ngx_phrony_run_rename(root, lease, &s->run_id);
-    ngx_phrony_store_memory_see(zone, lease, s);
+    ngx_phrony_run_see(zone, lease, s);
 }
 
 
 /*
- * A run that nobody holds a lease for: it was admitted without one, or its
- * answer came after the reservation had run out.  It is unfinished, so it
- * holds a slot in the latter case, whatever the limit says.
+ * A run that nobody holds a lease for: it was admitted without one, or was
+ * seen to end before its start was settled, or its answer came after the
+ * reservation had run out.  It is unfinished, so it holds a slot in the last
+ * case, whatever the limit says.
  */
 
 static void
@@ -420,8 +187,7 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
     trigger = NULL;
 
     if (s->leased && s->event == PHRONY_LEASE_BIND) {
-        trigger = ngx_phrony_store_memory_trigger(zone, root,
-                                                  &s->trigger_id);
+        trigger = ngx_phrony_trigger_use(zone, &s->trigger_id);
     }
 
     if (ngx_phrony_run_add(zone, &s->run_id, &s->trigger_id, trigger,
@@ -433,29 +199,21 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
 }
 
 
-/* The run was seen: alive, or ended. */
-
-static void
-ngx_phrony_store_memory_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
-    ngx_phrony_settlement_t *s)
-{
-    if (s->event == PHRONY_LEASE_END && phrony_lease_holds_slot(run->state)) {
-        ngx_phrony_run_end(zone, run, s->run_ttl);
-        return;
-    }
-
-    ngx_phrony_run_touch(zone, run, s->run_ttl);
-}
-
-
 static void
 ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot)
 {
-    ngx_phrony_zone_t  *zone;
-    ngx_phrony_root_t  *root;
+    ngx_phrony_store_memory_figures(
+                         ((ngx_phrony_store_memory_t *) store)->zone,
+                         snapshot);
+}
 
-    zone = ((ngx_phrony_store_memory_t *) store)->zone;
+
+void
+ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
+    ngx_phrony_snapshot_t *snapshot)
+{
+    ngx_phrony_root_t  *root;
 
     root = ngx_phrony_zone_lock(zone);
 
@@ -465,6 +223,7 @@ ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     snapshot->evicted = root->evicted;
     snapshot->exhausted = root->exhausted;
     snapshot->repaired = root->repaired;
+    snapshot->untold = root->nuntold;
     snapshot->size = zone->shpool->end - (u_char *) zone->shpool;
     snapshot->free = zone->shpool->pfree * ngx_pagesize;
 

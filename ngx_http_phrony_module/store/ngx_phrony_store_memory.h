@@ -32,6 +32,12 @@ void ngx_phrony_store_memory_init(ngx_phrony_store_memory_t *memory,
     ngx_phrony_zone_t *zone);
 
 
+/* The figures of a zone, for any store. */
+
+void ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
+    ngx_phrony_snapshot_t *snapshot);
+
+
 PHRONY_HIDDEN_END
 
 

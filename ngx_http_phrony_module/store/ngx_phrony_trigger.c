@@ -5,6 +5,7 @@
 
 
 #include "ngx_phrony_trigger.h"
+#include "ngx_phrony_share.h"
 
 
 #define NGX_PHRONY_TRIGGER_EVICT  64    /* looked at, to make room for one */
@@ -150,6 +151,10 @@ ngx_phrony_trigger_idle(ngx_phrony_trigger_t *trigger, uint64_t now)
         return 0;
     }
 
+    if (trigger->share && !ngx_phrony_share_idle(trigger->share, now)) {
+        return 0;
+    }
+
     phrony_window_advance(&trigger->rpm.window, &phrony_window_minute, now);
     phrony_window_advance(&trigger->reads.window, &phrony_window_minute, now);
     phrony_window_advance(&trigger->rpd.window, &phrony_window_day, now);
@@ -181,6 +186,8 @@ ngx_phrony_trigger_free(ngx_phrony_zone_t *zone,
     ngx_queue_remove(&trigger->queue);
     root->ntriggers--;
 
+    ngx_phrony_share_free(zone, trigger);
+
     if (root->nspare == root->max_spare) {
         ngx_phrony_zone_free(zone, trigger);
         return;
@@ -191,6 +198,26 @@ ngx_phrony_trigger_free(ngx_phrony_zone_t *zone,
 
     root->spare = trigger;
     root->nspare++;
+}
+
+
+ngx_phrony_trigger_t *
+ngx_phrony_trigger_use(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
+{
+    ngx_phrony_root_t     *root;
+    ngx_phrony_trigger_t  *trigger;
+
+    root = zone->shpool->data;
+
+    trigger = ngx_phrony_trigger_find(root, id);
+
+    if (trigger == NULL) {
+        return ngx_phrony_trigger_add(zone, id);
+    }
+
+    ngx_phrony_trigger_touch(root, trigger);
+
+    return trigger;
 }
 
 

@@ -30,6 +30,14 @@ ngx_phrony_trigger_t *ngx_phrony_trigger_find(ngx_phrony_root_t *root,
 ngx_phrony_trigger_t *ngx_phrony_trigger_add(ngx_phrony_zone_t *zone,
     phrony_uuid_t *id);
 
+/*
+ * The trigger with this id, which becomes the most recently used: a new one
+ * if there was none.  Returns NULL if there is no room.
+ */
+
+ngx_phrony_trigger_t *ngx_phrony_trigger_use(ngx_phrony_zone_t *zone,
+    phrony_uuid_t *id);
+
 /* Makes the trigger the most recently used. */
 
 void ngx_phrony_trigger_touch(ngx_phrony_root_t *root,

@@ -5,6 +5,7 @@
 
 
 #include "ngx_phrony_zone.h"
+#include "ngx_phrony_cache.h"
 #include "ngx_phrony_repair.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_trigger.h"
@@ -22,7 +23,6 @@ static void ngx_phrony_zone_fill_spare(ngx_slab_pool_t *shpool,
 static void *ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n);
 static ngx_int_t ngx_phrony_zone_origin(ngx_phrony_origin_t *origin);
 static uint64_t ngx_phrony_zone_clock(void);
-static void *ngx_phrony_zone_slab_alloc(ngx_phrony_zone_t *zone, size_t size);
 static void ngx_phrony_zone_recover(ngx_phrony_zone_t *zone);
 
 
@@ -91,10 +91,12 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
     root->triggers = ngx_phrony_zone_table(shpool, ntriggers);
     root->runs = ngx_phrony_zone_table(shpool, nruns);
     root->reserved = ngx_phrony_zone_table(shpool, nreserved);
+    root->cache = ngx_phrony_cache_create(shpool, origin);
 
     if (root->triggers == NULL
         || root->runs == NULL
-        || root->reserved == NULL)
+        || root->reserved == NULL
+        || root->cache == NULL)
     {
         return NGX_ERROR;
     }
@@ -107,6 +109,8 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
 
     ngx_queue_init(&root->recent);
     ngx_queue_init(&root->ended);
+    ngx_queue_init(&root->untold);
+    ngx_queue_init(&root->untold_counts);
 
     root->max_spare = size / NGX_PHRONY_ZONE_SPARE
                       / sizeof(ngx_phrony_trigger_t);
@@ -160,10 +164,15 @@ ngx_phrony_zone_origin(ngx_phrony_origin_t *origin)
     origin->last_lease = 0;
 
     if (RAND_bytes((u_char *) &origin->seed, sizeof(uint64_t)) != 1
-        || RAND_bytes((u_char *) &origin->lease_seed, sizeof(uint64_t)) != 1)
+        || RAND_bytes((u_char *) &origin->lease_seed, sizeof(uint64_t)) != 1
+        || RAND_bytes((u_char *) &origin->last_change, sizeof(uint64_t)) != 1)
     {
         return NGX_ERROR;
     }
+
+    /* far from others, and from the end */
+
+    origin->last_change >>= 1;
 
     return NGX_OK;
 }
@@ -247,26 +256,32 @@ ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size,
 {
     void  *p;
 
-    p = ngx_phrony_zone_slab_alloc(zone, size);
+    p = ngx_phrony_zone_try_alloc(zone, size);
 
     if (p == NULL) {
         ngx_phrony_run_evict(zone);
 
-        p = ngx_phrony_zone_slab_alloc(zone, size);
+        p = ngx_phrony_zone_try_alloc(zone, size);
+    }
+
+    if (p == NULL) {
+        ngx_phrony_cache_evict(zone);
+
+        p = ngx_phrony_zone_try_alloc(zone, size);
     }
 
     if (p == NULL) {
         ngx_phrony_trigger_evict(zone, keep);
 
-        p = ngx_phrony_zone_slab_alloc(zone, size);
+        p = ngx_phrony_zone_try_alloc(zone, size);
     }
 
     return p;
 }
 
 
-static void *
-ngx_phrony_zone_slab_alloc(ngx_phrony_zone_t *zone, size_t size)
+void *
+ngx_phrony_zone_try_alloc(ngx_phrony_zone_t *zone, size_t size)
 {
     void               *p;
     ngx_phrony_root_t  *root;

@@ -15,10 +15,12 @@
 #include "../core/phrony_reason.h"
 #include "../core/phrony_uuid.h"
 #include "../core/phrony_window.h"
+#include "../redis/ngx_phrony_redis.h"
+#include "ngx_phrony_verdict.h"
 
 
 #define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
-#define NGX_PHRONY_ZONE_VERSION   1
+#define NGX_PHRONY_ZONE_VERSION   2
 
 #define NGX_PHRONY_ZONE_CLASSES   16
 
@@ -32,12 +34,15 @@ PHRONY_HIDDEN_BEGIN
  * The shared memory: what every worker knows of triggers and runs.
  *
  *     root --> triggers: hash table --> trigger --> trigger ...
- *          |                               ^
+ *          |                               ^ |
+ *          |                               | +--> share (of Redis's counts)
  *          +-> runs: hash table --------> run (bound or ended)
  *          +-> reserved: the same ------> run (reserved)
  *          |                               |
  *          +-> leases: a queue for each time to live, by expiry
  *          +-> ended, recent: queues, the least recently used last
+ *          +-> cache: policy records, see ngx_phrony_cache.h
+ *          +-> untold: queues of runs and shares, the oldest first
  *
  * Leases that are given the same time to live expire in the order in which
  * they are given or renewed, so that a queue for each time to live, of which
@@ -56,7 +61,9 @@ PHRONY_HIDDEN_BEGIN
  */
 
 typedef struct ngx_phrony_trigger_s  ngx_phrony_trigger_t;
+typedef struct ngx_phrony_share_s    ngx_phrony_share_t;
 typedef struct ngx_phrony_run_s      ngx_phrony_run_t;
+typedef struct ngx_phrony_cache_s    ngx_phrony_cache_t;
 
 
 /* 1 KiB in the zone. */
@@ -66,15 +73,69 @@ struct ngx_phrony_trigger_s {
     ngx_queue_t               queue;        /* in root->recent */
     phrony_uuid_t             id;
     uint64_t                  nleases;
+    ngx_phrony_share_t       *share;        /* NULL: Redis was not asked */
     phrony_window_minute_t    rpm;
     phrony_window_minute_t    reads;
     phrony_window_day_t       rpd;
 };
 
 
+/* Starts that were counted while Redis was away; 1 KiB in the zone. */
+
+typedef struct {
+    phrony_window_minute_t    rpm;
+    phrony_window_day_t       rpd;
+} ngx_phrony_counts_t;
+
+
+/*
+ * A start, or a read, that Redis has refused at "since": until when one with
+ * the same quotas (-1: none) is refused as well, since nothing can leave the
+ * windows before, and nothing more be admitted.
+ */
+
+typedef struct {
+    uint64_t                  until;        /* 0: there was none */
+    uint64_t                  since;
+    int64_t                   quotas[NGX_PHRONY_VERDICT_QUOTAS];
+    ngx_phrony_verdict_t      verdict;
+} ngx_phrony_refusal_t;
+
+
+/*
+ * What the zone knows of a trigger for which Redis was asked, or is to be.
+ * 256 bytes in the zone.
+ */
+
+struct ngx_phrony_share_s {
+    ngx_queue_t               queue;        /* in root->untold_counts */
+    ngx_phrony_counts_t      *counts;       /* NULL: nothing is untold */
+    phrony_uuid_t             trigger_id;
+    phrony_uuid_t             workspace_id;
+    phrony_uuid_t             agent_id;
+    uint64_t                  nuntold;      /* runs */
+    uint64_t                  elsewhere;    /* slots that Redis holds */
+    uint64_t                  elsewhere_until;
+    ngx_phrony_refusal_t      start;        /* the last that was refused */
+    ngx_phrony_refusal_t      read;
+};
+
+
 /*
  * 128 bytes in the zone.  A reservation is a run that has no id of its own
  * yet: its id is that of its lease.  The states are phrony_lease_state_t's.
+ *
+ * Where Redis decides, runs that pass through this gateway are known here
+ * without a slot.  What Redis is to be told of a run is the state it is in,
+ * however often it is told:
+ *
+ *     RESERVED  the lease holds a slot        (a slot that was taken here)
+ *     BOUND     the run holds the slot of its lease, if it had one
+ *     ENDED     it has ended, and so has its lease
+ *     FREE      the lease, whose id this is, is given back; or, abandoned, is
+ *               given back now or when the start that asked for it comes
+ *
+ * A run that holds a slot here is untold; once told, the slot is Redis's.
  */
 
 struct ngx_phrony_run_s {
@@ -84,7 +145,14 @@ struct ngx_phrony_run_s {
     ngx_queue_t               queue;        /* in a class, or root->ended */
     ngx_phrony_trigger_t     *trigger;      /* NULL: no slot is held */
     phrony_lease_state_t      state;
+    unsigned                  untold:1;     /* in root->untold; in no other
+                                               queue if it holds no slot */
+    unsigned                  has_lease:1;  /* lease_id is valid */
+    unsigned                  abandoned:1;
     phrony_uuid_t             trigger_id;
+    phrony_uuid_t             lease_id;     /* that Redis may know */
+    ngx_queue_t               untold_queue;
+    uint64_t                  renewed;      /* when Redis heard of it */
 };
 
 
@@ -121,6 +189,7 @@ typedef struct {
     uint64_t                  seed;         /* of the hash tables */
     uint64_t                  lease_seed;   /* first half of lease ids */
     uint64_t                  last_lease;   /* second half */
+    uint64_t                  last_change;  /* of a policy record */
 } ngx_phrony_origin_t;
 
 
@@ -140,12 +209,19 @@ typedef struct {
     ngx_uint_t                run_mask;
     ngx_uint_t                reserved_mask;
 
+    ngx_phrony_cache_t       *cache;        /* policy records */
+
     ngx_phrony_trigger_t     *spare;        /* room for triggers */
     ngx_uint_t                nspare;
     ngx_uint_t                max_spare;
 
     ngx_queue_t               recent;       /* triggers */
-    ngx_queue_t               ended;        /* runs without a slot */
+    ngx_queue_t               ended;        /* runs without a slot, told */
+
+    ngx_queue_t               untold;       /* runs */
+    ngx_queue_t               untold_counts;    /* shares */
+    ngx_uint_t                nuntold;      /* of both */
+    uint64_t                  longest;      /* time to live of a lease */
 
     ngx_uint_t                nclasses;     /* of runs with a slot */
     ngx_phrony_class_t        classes[NGX_PHRONY_ZONE_CLASSES];
@@ -158,6 +234,7 @@ typedef struct {
     ngx_uint_t                repaired;
 
     ngx_phrony_counters_t     counters;
+    ngx_phrony_redis_counters_t  redis;
 } ngx_phrony_root_t;
 
 
@@ -210,15 +287,20 @@ void ngx_phrony_zone_unlock(ngx_phrony_zone_t *zone);
 /*
  * Allocates and frees with the lock held.  Where there is no room, a bounded
  * number of others make it: leases that have expired, runs that have ended,
- * the longest unseen first, and then triggers on which nothing is counted, but
- * not "keep", for which the room is made.  A lease that runs and a count that
- * stands are never given up: then NULL is returned.
+ * the longest unseen first, policy records, and then triggers on which nothing
+ * is counted, but not "keep", for which the room is made.  A lease that runs
+ * and a count that stands, and what Redis is still to be told, are never given
+ * up: then NULL is returned.
  */
 
 void *ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size,
     ngx_phrony_trigger_t *keep);
 
 void ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p);
+
+/* Allocates without giving anything up for it. */
+
+void *ngx_phrony_zone_try_alloc(ngx_phrony_zone_t *zone, size_t size);
 
 
 PHRONY_HIDDEN_END

@@ -19,7 +19,9 @@
 
 #include "test.h"
 
+#include "ngx_phrony_run.h"
 #include "ngx_phrony_store_memory.h"
+#include "ngx_phrony_trigger.h"
 
 
 static void                  store_open(size_t size) TEST_UNUSED;
@@ -27,6 +29,9 @@ static void                  store_close(void) TEST_UNUSED;
 static uint64_t              store_clock(void);
 static ngx_phrony_root_t    *store_root(void) TEST_UNUSED;
 static int                   store_sound(void) TEST_UNUSED;
+static int                   store_sound_untold(ngx_phrony_root_t *root);
+static int                   store_sound_run(ngx_phrony_run_t *run,
+    int reserved);
 static phrony_uuid_t         store_uuid(uint64_t n) TEST_UNUSED;
 
 
@@ -144,28 +149,12 @@ store_sound(void)
 
         for ( /* void */ ; run; run = run->next) {
 
-            if ((run->state == PHRONY_LEASE_RESERVED)
-                != (i > root->run_mask))
-            {
+            if (!store_sound_run(run, i > root->run_mask)) {
                 goto unsound;
             }
 
-            if (phrony_lease_holds_slot(run->state)) {
-                leases++;
-
-                if (run->trigger == NULL
-                    || !phrony_uuid_eq(&run->trigger->id, &run->trigger_id))
-                {
-                    goto unsound;
-                }
-
-            } else {
-                ended++;
-
-                if (run->state != PHRONY_LEASE_ENDED || run->trigger) {
-                    goto unsound;
-                }
-            }
+            leases += run->trigger != NULL;
+            ended += run->trigger == NULL && !run->untold;
         }
     }
 
@@ -221,6 +210,10 @@ store_sound(void)
         goto unsound;
     }
 
+    if (!store_sound_untold(root)) {
+        goto unsound;
+    }
+
     ngx_phrony_zone_unlock(&zone);
 
     return 1;
@@ -230,6 +223,91 @@ unsound:
     ngx_phrony_zone_unlock(&zone);
 
     return 0;
+}
+
+
+static int
+store_sound_run(ngx_phrony_run_t *run, int reserved)
+{
+    if (reserved != (run->state == PHRONY_LEASE_RESERVED)
+        && run->state != PHRONY_LEASE_FREE)
+    {
+        return 0;
+    }
+
+    if (run->trigger) {
+        return phrony_lease_holds_slot(run->state)
+               && phrony_uuid_eq(&run->trigger->id, &run->trigger_id);
+    }
+
+    return run->state != PHRONY_LEASE_FREE || run->untold;
+}
+
+
+/* Each run that is flagged is queued once, and its trigger has a share. */
+
+static int
+store_sound_untold(ngx_phrony_root_t *root)
+{
+    uint64_t               n, of_shares, counts;
+    ngx_uint_t             i;
+    ngx_queue_t           *q;
+    ngx_phrony_run_t      *run;
+    ngx_phrony_trigger_t  *trigger;
+
+    n = 0;
+    counts = 0;
+    of_shares = 0;
+
+    for (q = ngx_queue_head(&root->untold);
+         q != ngx_queue_sentinel(&root->untold);
+         q = ngx_queue_next(q))
+    {
+        run = ngx_queue_data(q, ngx_phrony_run_t, untold_queue);
+        n++;
+
+        if (!run->untold
+            || ngx_phrony_run_find(root, &run->id) != run
+            || ngx_phrony_trigger_find(root, &run->trigger_id) == NULL)
+        {
+            return 0;
+        }
+    }
+
+    for (i = 0; i <= root->run_mask + 1 + root->reserved_mask; i++) {
+
+        run = (i <= root->run_mask)
+              ? root->runs[i] : root->reserved[i - root->run_mask - 1];
+
+        for ( /* void */ ; run; run = run->next) {
+            n -= run->untold;
+        }
+    }
+
+    for (i = 0; i <= root->trigger_mask; i++) {
+        for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
+
+            if (trigger->share) {
+                of_shares += trigger->share->nuntold;
+                counts += trigger->share->counts != NULL;
+            }
+        }
+    }
+
+    if (n != 0 || of_shares + counts != root->nuntold) {
+        printf("# untold %d, %d and %d of %d\n", (int) n, (int) of_shares,
+               (int) counts, (int) root->nuntold);
+        return 0;
+    }
+
+    for (q = ngx_queue_head(&root->untold_counts);
+         q != ngx_queue_sentinel(&root->untold_counts);
+         q = ngx_queue_next(q))
+    {
+        counts--;
+    }
+
+    return counts == 0;
 }
 
 

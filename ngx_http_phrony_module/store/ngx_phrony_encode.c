@@ -1,0 +1,743 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_phrony_encode.h"
+
+
+#define NGX_PHRONY_ENCODE_PREFIX  256       /* at most, of keys */
+#define NGX_PHRONY_ENCODE_KEY     (NGX_PHRONY_ENCODE_PREFIX                   \
+                                   + 2 * PHRONY_UUID_TEXT_LEN + 16)
+
+/* three arguments for each bucket of each window, after number and key */
+
+#define NGX_PHRONY_ENCODE_TELL    (2 + 3 * (PHRONY_MINUTE_PLACES              \
+                                            + PHRONY_DAY_PLACES))
+
+#define NGX_PHRONY_ENCODE_OWNER   (3 * PHRONY_UUID_TEXT_LEN + 2)
+
+
+/* Arguments on their way into a command; texts of numbers are kept here. */
+
+typedef struct {
+    size_t           n;
+    phrony_str_t     args[NGX_PHRONY_ENCODE_TELL];
+    u_char          *last;
+    u_char           texts[NGX_PHRONY_ENCODE_TELL * 2
+                           * NGX_PHRONY_NEWS_DIGITS / 3
+                           + 2 * NGX_PHRONY_ENCODE_KEY];
+} ngx_phrony_args_t;
+
+
+static void ngx_phrony_encode_add(ngx_phrony_args_t *args, const char *text);
+static void ngx_phrony_encode_add_blank(ngx_phrony_args_t *args, size_t len);
+static void ngx_phrony_encode_add_key(ngx_phrony_args_t *args,
+    ngx_phrony_encoder_t *encoder, const char *kind);
+static void ngx_phrony_encode_add_run(ngx_phrony_args_t *args,
+    ngx_phrony_encoder_t *encoder);
+static ngx_int_t ngx_phrony_encode_script(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, phrony_script_id_t id,
+    ngx_phrony_args_t *args);
+static ngx_int_t ngx_phrony_encode_plain(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, ngx_phrony_args_t *args);
+static ngx_int_t ngx_phrony_encode_keep(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, ngx_phrony_redis_command_t *command,
+    ngx_phrony_args_t *args);
+static ngx_phrony_redis_command_t *ngx_phrony_encode_copy(
+    ngx_phrony_encoder_t *encoder, ngx_phrony_template_t *template,
+    size_t size);
+static ngx_phrony_template_t *ngx_phrony_encode_admit_template(
+    ngx_phrony_encoder_t *encoder, ngx_uint_t n);
+static ngx_phrony_template_t *ngx_phrony_encode_settle_template(
+    ngx_phrony_encoder_t *encoder, ngx_uint_t n);
+static ngx_phrony_template_t *ngx_phrony_encode_set_template(
+    ngx_phrony_encoder_t *encoder, ngx_uint_t digits);
+static void ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key,
+    size_t kind, u_char *ids);
+static void ngx_phrony_encode_news(ngx_phrony_redis_command_t *command,
+    uint16_t *offsets, ngx_str_t *news);
+static int64_t ngx_phrony_encode_quota(phrony_limit_t *limit);
+static void ngx_phrony_encode_buckets(ngx_phrony_args_t *args,
+    const char *name, phrony_window_t *window, uint64_t now);
+
+
+void
+ngx_phrony_encode_free(ngx_phrony_encoder_t *encoder)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i <= NGX_PHRONY_ENCODE_NEWS; i++) {
+        ngx_free(encoder->admit[i].bytes.data);
+        ngx_free(encoder->settle[i].bytes.data);
+    }
+
+    for (i = 0; i <= NGX_PHRONY_NEWS_DIGITS; i++) {
+        ngx_free(encoder->set[i].bytes.data);
+    }
+
+    ngx_free(encoder->read.bytes.data);
+    ngx_free(encoder->get.bytes.data);
+}
+
+
+ngx_uint_t
+ngx_phrony_encode_slot(ngx_phrony_encoder_t *encoder,
+    phrony_uuid_t *workspace_id)
+{
+    u_char        text[PHRONY_UUID_TEXT_LEN];
+    phrony_str_t  tag;
+
+    if (!encoder->cluster) {
+        return 0;
+    }
+
+    /* the tag alone, since that is what counts of a key */
+
+    tag.data = text;
+    tag.len = phrony_uuid_format(text, workspace_id) - text;
+
+    return phrony_slot(&tag);
+}
+
+
+ngx_uint_t
+ngx_phrony_encode_run_slot(ngx_phrony_encoder_t *encoder,
+    phrony_uuid_t *run_id)
+{
+    u_char        *p, text[NGX_PHRONY_ENCODE_KEY];
+    phrony_str_t   key;
+
+    if (!encoder->cluster) {
+        return 0;
+    }
+
+    p = ngx_cpymem(text, encoder->prefix->data, encoder->prefix->len);
+    p = ngx_cpymem(p, ":run:", sizeof(":run:") - 1);
+    p = phrony_uuid_format(p, run_id);
+
+    key.data = text;
+    key.len = p - text;
+
+    return phrony_slot(&key);
+}
+
+
+static void
+ngx_phrony_encode_add(ngx_phrony_args_t *args, const char *text)
+{
+    phrony_str_t  *arg;
+
+    arg = &args->args[args->n++];
+
+    arg->data = (u_char *) text;
+    arg->len = ngx_strlen(text);
+}
+
+
+/* Something that is filled in later. */
+
+static void
+ngx_phrony_encode_add_blank(ngx_phrony_args_t *args, size_t len)
+{
+    static u_char   blank[NGX_PHRONY_ENCODE_OWNER];
+    phrony_str_t   *arg;
+
+    arg = &args->args[args->n++];
+
+    arg->data = blank;
+    arg->len = len;
+}
+
+
+/* "<prefix>:{<workspace>}:<kind>:<trigger>", the ids left blank */
+
+static void
+ngx_phrony_encode_add_key(ngx_phrony_args_t *args,
+    ngx_phrony_encoder_t *encoder, const char *kind)
+{
+    u_char        *p;
+    phrony_str_t  *arg;
+
+    arg = &args->args[args->n++];
+
+    p = ngx_cpymem(args->last, encoder->prefix->data, encoder->prefix->len);
+
+    *p++ = ':';
+    *p++ = '{';
+    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
+    p += PHRONY_UUID_TEXT_LEN;
+    *p++ = '}';
+    p = ngx_cpymem(p, kind, ngx_strlen(kind));
+    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
+    p += PHRONY_UUID_TEXT_LEN;
+
+    arg->data = args->last;
+    arg->len = p - args->last;
+
+    args->last = p;
+}
+
+
+/* "<prefix>:run:<run>" */
+
+static void
+ngx_phrony_encode_add_run(ngx_phrony_args_t *args,
+    ngx_phrony_encoder_t *encoder)
+{
+    u_char        *p;
+    phrony_str_t  *arg;
+
+    arg = &args->args[args->n++];
+
+    p = ngx_cpymem(args->last, encoder->prefix->data, encoder->prefix->len);
+    p = ngx_cpymem(p, ":run:", sizeof(":run:") - 1);
+    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
+    p += PHRONY_UUID_TEXT_LEN;
+
+    arg->data = args->last;
+    arg->len = p - args->last;
+
+    args->last = p;
+}
+
+
+static ngx_int_t
+ngx_phrony_encode_script(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, phrony_script_id_t id,
+    ngx_phrony_args_t *args)
+{
+    template->script = &phrony_scripts[id];
+
+    return ngx_phrony_encode_keep(encoder, template,
+                                  ngx_phrony_redis_eval(encoder->redis, id,
+                                                        args->n, args->args,
+                                                        0),
+                                  args);
+}
+
+
+static ngx_int_t
+ngx_phrony_encode_plain(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, ngx_phrony_args_t *args)
+{
+    return ngx_phrony_encode_keep(encoder, template,
+                                  ngx_phrony_redis_format(encoder->redis,
+                                                          args->n, args->args,
+                                                          0),
+                                  args);
+}
+
+
+/*
+ * Keeps the text of a command as a template.  An argument stands in it as
+ * "$36\r\n", the bytes, "\r\n": where, is found from its end.
+ */
+
+static ngx_int_t
+ngx_phrony_encode_keep(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, ngx_phrony_redis_command_t *command,
+    ngx_phrony_args_t *args)
+{
+    size_t  i, len, offset;
+
+    if (command == NULL) {
+        return NGX_ERROR;
+    }
+
+    template->bytes.data = ngx_alloc(command->len, ngx_cycle->log);
+
+    if (template->bytes.data) {
+        template->bytes.len = command->len;
+        ngx_memcpy(template->bytes.data, command->bytes, command->len);
+    }
+
+    offset = command->len;
+
+    for (i = args->n; i; i--) {
+        len = args->args[i - 1].len;
+
+        offset -= len + 2;
+        template->args[i - 1] = (uint16_t) offset;
+
+        for (offset -= sizeof("$0\r\n") - 1; len >= 10; len /= 10) {
+            offset--;
+        }
+    }
+
+    ngx_phrony_redis_free(encoder->redis, command);
+
+    return template->bytes.data ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_phrony_redis_command_t *
+ngx_phrony_encode_copy(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_template_t *template, size_t size)
+{
+    ngx_phrony_redis_command_t  *command;
+
+    command = ngx_phrony_redis_command(encoder->redis, template->bytes.len,
+                                       size);
+    if (command) {
+        ngx_memcpy(command->bytes, template->bytes.data, template->bytes.len);
+        command->script = template->script;
+    }
+
+    return command;
+}
+
+
+static ngx_phrony_template_t *
+ngx_phrony_encode_admit_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
+{
+    ngx_uint_t              i;
+    ngx_phrony_args_t       args;
+    ngx_phrony_template_t  *template;
+
+    template = &encoder->admit[n];
+
+    if (template->bytes.len) {
+        return template;
+    }
+
+    args.n = 0;
+    args.last = args.texts;
+
+    ngx_phrony_encode_add(&args, "2");
+    ngx_phrony_encode_add_key(&args, encoder, ":window:");
+    ngx_phrony_encode_add_key(&args, encoder, ":runs:");
+
+    for (i = 0; i < NGX_PHRONY_VERDICT_QUOTAS + 1; i++) {
+        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
+    }
+
+    ngx_phrony_encode_add_blank(&args, PHRONY_UUID_TEXT_LEN);
+
+    for (i = 0; i < n; i++) {
+        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_LEN);
+    }
+
+    if (ngx_phrony_encode_script(encoder, template, PHRONY_SCRIPT_ADMIT,
+                                 &args)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return template;
+}
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_encode_admit(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
+    phrony_uuid_t *lease_id, ngx_str_t *news, size_t size)
+{
+    u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
+    phrony_limit_t              *limits;
+    ngx_phrony_template_t       *t;
+    ngx_phrony_redis_command_t  *command;
+
+    t = ngx_phrony_encode_admit_template(encoder,
+                                         news->len / NGX_PHRONY_NEWS_LEN);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    command = ngx_phrony_encode_copy(encoder, t, size);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->slot = ngx_phrony_encode_slot(encoder, &op->workspace_id);
+
+    p = phrony_uuid_format(ids, &op->workspace_id);
+    (void) phrony_uuid_format(p, &op->trigger_id);
+
+    p = command->bytes;
+
+    ngx_phrony_encode_ids(encoder, p + t->args[1], sizeof(":window:") - 1,
+                          ids);
+    ngx_phrony_encode_ids(encoder, p + t->args[2], sizeof(":runs:") - 1, ids);
+
+    limits = op->limits;
+
+    (void) ngx_phrony_news_number(p + t->args[3],
+                         ngx_phrony_encode_quota(&limits[PHRONY_LIMIT_RPM]));
+    (void) ngx_phrony_news_number(p + t->args[4],
+                         ngx_phrony_encode_quota(&limits[PHRONY_LIMIT_RPD]));
+    (void) ngx_phrony_news_number(p + t->args[5],
+                         ngx_phrony_encode_quota(&limits[PHRONY_LIMIT_RUNS]));
+    (void) ngx_phrony_news_number(p + t->args[6],
+                                  (int64_t) op->reservation_ttl);
+
+    (void) phrony_uuid_format(p + t->args[7], lease_id);
+
+    ngx_phrony_encode_news(command, &t->args[8], news);
+
+    return command;
+}
+
+
+static int64_t
+ngx_phrony_encode_quota(phrony_limit_t *limit)
+{
+    return limit->set ? limit->quota : -1;
+}
+
+
+/* Both ids, as text one behind the other, into a key. */
+
+static void
+ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key, size_t kind,
+    u_char *ids)
+{
+    key += encoder->prefix->len + sizeof(":{") - 1;
+    ngx_memcpy(key, ids, PHRONY_UUID_TEXT_LEN);
+
+    key += PHRONY_UUID_TEXT_LEN + sizeof("}") - 1 + kind;
+    ngx_memcpy(key, ids + PHRONY_UUID_TEXT_LEN, PHRONY_UUID_TEXT_LEN);
+}
+
+
+static void
+ngx_phrony_encode_news(ngx_phrony_redis_command_t *command,
+    uint16_t *offsets, ngx_str_t *news)
+{
+    size_t  done;
+
+    for (done = 0; done < news->len; done += NGX_PHRONY_NEWS_LEN) {
+        ngx_memcpy(command->bytes + *offsets++, news->data + done,
+                   NGX_PHRONY_NEWS_LEN);
+    }
+}
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_encode_read(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
+    size_t size)
+{
+    u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
+    ngx_phrony_args_t            args;
+    ngx_phrony_template_t       *t;
+    ngx_phrony_redis_command_t  *command;
+
+    t = &encoder->read;
+
+    if (t->bytes.len == 0) {
+        args.n = 0;
+        args.last = args.texts;
+
+        ngx_phrony_encode_add(&args, "1");
+        ngx_phrony_encode_add_key(&args, encoder, ":reads:");
+        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
+
+        if (ngx_phrony_encode_script(encoder, t, PHRONY_SCRIPT_READ, &args)
+            != NGX_OK)
+        {
+            return NULL;
+        }
+    }
+
+    command = ngx_phrony_encode_copy(encoder, t, size);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->slot = ngx_phrony_encode_slot(encoder, &op->workspace_id);
+
+    p = phrony_uuid_format(ids, &op->workspace_id);
+    (void) phrony_uuid_format(p, &op->trigger_id);
+
+    p = command->bytes;
+
+    ngx_phrony_encode_ids(encoder, p + t->args[1], sizeof(":reads:") - 1, ids);
+
+    (void) ngx_phrony_news_number(p + t->args[2],
+                 ngx_phrony_encode_quota(&op->limits[PHRONY_LIMIT_READS]));
+
+    return command;
+}
+
+
+static ngx_phrony_template_t *
+ngx_phrony_encode_settle_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
+{
+    ngx_uint_t              i;
+    ngx_phrony_args_t       args;
+    ngx_phrony_template_t  *template;
+
+    template = &encoder->settle[n];
+
+    if (template->bytes.len) {
+        return template;
+    }
+
+    args.n = 0;
+    args.last = args.texts;
+
+    ngx_phrony_encode_add(&args, "1");
+    ngx_phrony_encode_add_key(&args, encoder, ":runs:");
+
+    for (i = 0; i < n; i++) {
+        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_LEN);
+    }
+
+    if (ngx_phrony_encode_script(encoder, template, PHRONY_SCRIPT_SETTLE,
+                                 &args)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return template;
+}
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_encode_settle(ngx_phrony_encoder_t *encoder, ngx_phrony_news_t *of,
+    ngx_str_t *news, size_t size)
+{
+    u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
+    ngx_phrony_template_t       *t;
+    ngx_phrony_redis_command_t  *command;
+
+    t = ngx_phrony_encode_settle_template(encoder,
+                                          news->len / NGX_PHRONY_NEWS_LEN);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    command = ngx_phrony_encode_copy(encoder, t, size);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->slot = ngx_phrony_encode_slot(encoder, &of->workspace_id);
+
+    p = phrony_uuid_format(ids, &of->workspace_id);
+    (void) phrony_uuid_format(p, &of->trigger_id);
+
+    ngx_phrony_encode_ids(encoder, command->bytes + t->args[1],
+                          sizeof(":runs:") - 1, ids);
+
+    ngx_phrony_encode_news(command, &t->args[2], news);
+
+    return command;
+}
+
+
+/* A time to live with zeros in front is none for Redis: one for each width. */
+
+static ngx_phrony_template_t *
+ngx_phrony_encode_set_template(ngx_phrony_encoder_t *encoder,
+    ngx_uint_t digits)
+{
+    ngx_phrony_args_t       args;
+    ngx_phrony_template_t  *template;
+
+    template = &encoder->set[digits];
+
+    if (template->bytes.len) {
+        return template;
+    }
+
+    args.n = 0;
+    args.last = args.texts;
+
+    ngx_phrony_encode_add(&args, "SET");
+    ngx_phrony_encode_add_run(&args, encoder);
+    ngx_phrony_encode_add_blank(&args, NGX_PHRONY_ENCODE_OWNER);
+    ngx_phrony_encode_add(&args, "PX");
+    ngx_phrony_encode_add_blank(&args, digits);
+
+    if (ngx_phrony_encode_plain(encoder, template, &args) != NGX_OK) {
+        return NULL;
+    }
+
+    return template;
+}
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_encode_set(ngx_phrony_encoder_t *encoder, ngx_phrony_news_t *news,
+    size_t size)
+{
+    size_t                       len;
+    u_char                      *p, ttl[NGX_INT64_LEN];
+    ngx_phrony_template_t       *t;
+    ngx_phrony_redis_command_t  *command;
+
+    len = ngx_snprintf(ttl, NGX_PHRONY_NEWS_DIGITS, "%uL",
+                       news->ttl ? news->ttl : 1)
+          - ttl;
+
+    t = ngx_phrony_encode_set_template(encoder, len);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    command = ngx_phrony_encode_copy(encoder, t, size);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->slot = ngx_phrony_encode_run_slot(encoder, &news->run_id);
+
+    p = command->bytes + t->args[1] + encoder->prefix->len
+        + sizeof(":run:") - 1;
+    (void) phrony_uuid_format(p, &news->run_id);
+
+    p = phrony_uuid_format(command->bytes + t->args[2], &news->workspace_id);
+    *p++ = ' ';
+    p = phrony_uuid_format(p, &news->agent_id);
+    *p++ = ' ';
+    (void) phrony_uuid_format(p, &news->trigger_id);
+
+    ngx_memcpy(command->bytes + t->args[4], ttl, len);
+
+    return command;
+}
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_encode_get(ngx_phrony_encoder_t *encoder, phrony_uuid_t *run_id,
+    size_t size)
+{
+    u_char                      *p;
+    ngx_phrony_args_t            args;
+    ngx_phrony_template_t       *t;
+    ngx_phrony_redis_command_t  *command;
+
+    t = &encoder->get;
+
+    if (t->bytes.len == 0) {
+        args.n = 0;
+        args.last = args.texts;
+
+        ngx_phrony_encode_add(&args, "GET");
+        ngx_phrony_encode_add_run(&args, encoder);
+
+        if (ngx_phrony_encode_plain(encoder, t, &args) != NGX_OK) {
+            return NULL;
+        }
+    }
+
+    command = ngx_phrony_encode_copy(encoder, t, size);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->slot = ngx_phrony_encode_run_slot(encoder, run_id);
+
+    p = command->bytes + t->args[1] + encoder->prefix->len
+        + sizeof(":run:") - 1;
+    (void) phrony_uuid_format(p, run_id);
+
+    return command;
+}
+
+
+ngx_int_t
+ngx_phrony_encode_owner(const phrony_resp_t *reply, phrony_uuid_t *trigger_id)
+{
+    ngx_uint_t     i;
+    phrony_str_t   id;
+
+    if (reply->type == PHRONY_RESP_NIL) {
+        return NGX_DECLINED;
+    }
+
+    if (reply->type != PHRONY_RESP_STRING
+        || reply->str.len != NGX_PHRONY_ENCODE_OWNER)
+    {
+        return NGX_ERROR;
+    }
+
+    id.data = reply->str.data;
+    id.len = PHRONY_UUID_TEXT_LEN;
+
+    for (i = 0; i < 3; i++) {
+
+        if (phrony_uuid_parse(&id, trigger_id) != 0
+            || (i < 2 && id.data[id.len] != ' '))
+        {
+            return NGX_ERROR;
+        }
+
+        id.data += id.len + 1;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_encode_tell(ngx_phrony_encoder_t *encoder,
+    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts, uint64_t now,
+    size_t size)
+{
+    u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
+    ngx_phrony_args_t            args;
+    ngx_phrony_redis_command_t  *command;
+
+    args.n = 0;
+    args.last = args.texts;
+
+    ngx_phrony_encode_add(&args, "1");
+    ngx_phrony_encode_add_key(&args, encoder, ":window:");
+
+    p = phrony_uuid_format(ids, &share->workspace_id);
+    (void) phrony_uuid_format(p, &share->trigger_id);
+
+    ngx_phrony_encode_ids(encoder, args.args[1].data, sizeof(":window:") - 1,
+                          ids);
+
+    ngx_phrony_encode_buckets(&args, "m", &counts->rpm.window, now);
+    ngx_phrony_encode_buckets(&args, "d", &counts->rpd.window, now);
+
+    command = ngx_phrony_redis_eval(encoder->redis, PHRONY_SCRIPT_TELL,
+                                    args.n, args.args, size);
+    if (command) {
+        command->slot = ngx_phrony_encode_slot(encoder, &share->workspace_id);
+    }
+
+    return command;
+}
+
+
+static void
+ngx_phrony_encode_buckets(ngx_phrony_args_t *args, const char *name,
+    phrony_window_t *window, uint64_t now)
+{
+    uint32_t                       back, n;
+    uint64_t                       end;
+    phrony_str_t                  *arg;
+    const phrony_window_shape_t   *shape;
+
+    shape = (*name == 'm') ? &phrony_window_minute : &phrony_window_day;
+
+    for (back = 0; back < shape->places; back++) {
+        n = phrony_window_past(window, shape, back);
+
+        if (n == 0) {
+            continue;
+        }
+
+        end = (window->bucket - back + 1) * shape->width;
+
+        ngx_phrony_encode_add(args, name);
+
+        arg = &args->args[args->n++];
+        arg->data = args->last;
+        args->last = ngx_phrony_news_number(args->last,
+                                     end < now ? (int64_t) (now - end) : 0);
+        arg->len = args->last - arg->data;
+
+        arg = &args->args[args->n++];
+        arg->data = args->last;
+        args->last = ngx_phrony_news_number(args->last, n);
+        arg->len = args->last - arg->data;
+    }
+}

@@ -1,0 +1,487 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_phrony_news.h"
+#include "ngx_phrony_run.h"
+#include "ngx_phrony_share.h"
+#include "ngx_phrony_trigger.h"
+
+
+#define NGX_PHRONY_NEWS_RENEW  16   /* a part of the time to live */
+#define NGX_PHRONY_NEWS_MAX    999999999999999
+
+
+static void ngx_phrony_news_start(ngx_phrony_zone_t *zone,
+    ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
+static void ngx_phrony_news_local(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *lease, ngx_phrony_run_t *run,
+    ngx_phrony_settlement_t *s);
+static void ngx_phrony_news_run(ngx_phrony_zone_t *zone,
+    ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
+static ngx_int_t ngx_phrony_news_ids(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run, ngx_phrony_news_t *news);
+static ngx_phrony_run_t *ngx_phrony_news_record(ngx_phrony_zone_t *zone,
+    ngx_phrony_news_t *news);
+static void ngx_phrony_news_tell(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run, ngx_phrony_news_t *news);
+static u_char *ngx_phrony_news_write_id(u_char *p, ngx_uint_t valid,
+    phrony_uuid_t *id);
+static ngx_uint_t ngx_phrony_news_read_id(u_char *p, phrony_uuid_t *id);
+
+
+void
+ngx_phrony_news_settle(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
+    ngx_phrony_news_t *news)
+{
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    if (s->run_ttl > root->longest) {
+        root->longest = s->run_ttl;
+    }
+
+    ngx_memzero(news, sizeof(ngx_phrony_news_t));
+
+    news->has_agent = s->has_run && !phrony_uuid_nil(&s->agent_id);
+    news->trigger_id = s->trigger_id;
+    news->workspace_id = s->workspace_id;
+    news->agent_id = s->agent_id;
+    news->ttl = s->run_ttl;
+
+    if (s->has_run) {
+        news->has_run = 1;
+        news->run_id = s->run_id;
+    }
+
+    if (s->start) {
+        ngx_phrony_news_start(zone, s, news);
+
+    } else if (s->has_run) {
+        ngx_phrony_news_run(zone, s, news);
+    }
+}
+
+
+static void
+ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
+    ngx_phrony_news_t *news)
+{
+    ngx_phrony_run_t      *lease, *run;
+    phrony_lease_state_t   state;
+
+    lease = s->leased ? ngx_phrony_run_alive(zone, &s->lease_id) : NULL;
+    run = s->has_run ? ngx_phrony_run_alive(zone, &s->run_id) : NULL;
+
+    if (lease && lease->trigger) {
+        ngx_phrony_news_local(zone, lease, run, s);
+        return;
+    }
+
+    if (lease) {
+        ngx_phrony_run_free(zone, lease);
+    }
+
+    news->has_lease = s->leased;
+    news->lease_id = s->lease_id;
+
+    if (s->leased && (run || s->event != PHRONY_LEASE_BIND)) {
+        ngx_phrony_share_back(ngx_phrony_trigger_find(zone->shpool->data,
+                                                      &s->trigger_id));
+    }
+
+    if (!s->has_run) {
+        news->event = s->leased ? NGX_PHRONY_NEWS_RELEASE
+                                : NGX_PHRONY_NEWS_NONE;
+        return;
+    }
+
+    /* one that was admitted without a lease holds no slot */
+
+    state = (s->leased && s->event == PHRONY_LEASE_BIND)
+            ? PHRONY_LEASE_BOUND : PHRONY_LEASE_ENDED;
+
+    if (run) {
+        ngx_phrony_run_see(zone, run, s);
+        state = run->state;
+    }
+
+    news->event = (state == PHRONY_LEASE_ENDED) ? NGX_PHRONY_NEWS_END
+                                                : NGX_PHRONY_NEWS_BIND;
+    (void) ngx_phrony_news_record(zone, news);
+}
+
+
+/* The lease is this gateway's own: what becomes of it is told with it. */
+
+static void
+ngx_phrony_news_local(ngx_phrony_zone_t *zone, ngx_phrony_run_t *lease,
+    ngx_phrony_run_t *run, ngx_phrony_settlement_t *s)
+{
+    if (lease->trigger->share && !phrony_uuid_nil(&s->agent_id)) {
+        lease->trigger->share->agent_id = s->agent_id;
+    }
+
+    if (run || !s->has_run) {
+        ngx_phrony_run_free(zone, lease);
+
+    } else {
+        ngx_phrony_run_rename(zone->shpool->data, lease, &s->run_id);
+        run = lease;
+    }
+
+    if (run) {
+        ngx_phrony_run_see(zone, run, s);
+    }
+}
+
+
+/* A run was seen that was started before. */
+
+static void
+ngx_phrony_news_run(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
+    ngx_phrony_news_t *news)
+{
+    ngx_uint_t         ended;
+    ngx_phrony_run_t  *run;
+
+    run = ngx_phrony_run_alive(zone, &s->run_id);
+
+    ended = (s->event == PHRONY_LEASE_END
+             && (run == NULL || run->state != PHRONY_LEASE_ENDED));
+
+    if (run) {
+        ngx_phrony_run_see(zone, run, s);
+    }
+
+    news->event = ended ? NGX_PHRONY_NEWS_END : NGX_PHRONY_NEWS_SEEN;
+
+    if (ngx_phrony_news_ids(zone, run, news) != NGX_OK) {
+
+        if (run == NULL && ended) {
+            (void) ngx_phrony_news_record(zone, news);
+        }
+
+        news->event = NGX_PHRONY_NEWS_NONE;
+        return;
+    }
+
+    if (run && (run->untold
+                || (!ended && zone->now - run->renewed
+                              < s->run_ttl / NGX_PHRONY_NEWS_RENEW)))
+    {
+        news->event = NGX_PHRONY_NEWS_NONE;
+        return;
+    }
+
+    if (run) {
+        news->has_lease = run->has_lease;
+        news->lease_id = run->lease_id;
+    }
+
+    (void) ngx_phrony_news_record(zone, news);
+}
+
+
+/* Whose the run is; NGX_DECLINED if nobody knows. */
+
+static ngx_int_t
+ngx_phrony_news_ids(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_news_t *news)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    if (phrony_uuid_nil(&news->trigger_id)) {
+
+        if (run == NULL || phrony_uuid_nil(&run->trigger_id)) {
+            return NGX_DECLINED;
+        }
+
+        news->trigger_id = run->trigger_id;
+    }
+
+    if (!phrony_uuid_nil(&news->workspace_id)) {
+        return NGX_OK;
+    }
+
+    trigger = ngx_phrony_trigger_find(zone->shpool->data, &news->trigger_id);
+
+    if (trigger == NULL || trigger->share == NULL) {
+        return NGX_DECLINED;
+    }
+
+    news->workspace_id = trigger->share->workspace_id;
+    news->agent_id = trigger->share->agent_id;
+    news->has_agent = !phrony_uuid_nil(&news->agent_id);
+
+    return NGX_OK;
+}
+
+
+/*
+ * The run, or lease, that the news is about: a new one if it was not known,
+ * or NULL if there is no room.
+ */
+
+static ngx_phrony_run_t *
+ngx_phrony_news_record(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
+{
+    phrony_uuid_t         *id;
+    ngx_phrony_run_t      *run;
+    ngx_phrony_root_t     *root;
+    phrony_lease_state_t   state;
+
+    switch (news->event) {
+
+    case NGX_PHRONY_NEWS_HOLD:
+        state = PHRONY_LEASE_RESERVED;
+        break;
+
+    case NGX_PHRONY_NEWS_RELEASE:
+    case NGX_PHRONY_NEWS_ABANDON:
+        state = PHRONY_LEASE_FREE;
+        break;
+
+    case NGX_PHRONY_NEWS_END:
+        state = PHRONY_LEASE_ENDED;
+        break;
+
+    default:
+        state = PHRONY_LEASE_BOUND;
+    }
+
+    id = news->has_run ? &news->run_id : &news->lease_id;
+
+    run = ngx_phrony_run_alive(zone, id);
+
+    if (run == NULL) {
+        run = ngx_phrony_run_know(zone, id, &news->trigger_id, state,
+                                  news->ttl);
+    }
+
+    if (run == NULL) {
+        root = zone->shpool->data;
+        root->exhausted++;
+        return NULL;
+    }
+
+    if (news->has_run && news->has_lease) {
+        run->lease_id = news->lease_id;
+        run->has_lease = 1;
+    }
+
+    run->renewed = zone->now;
+
+    return run;
+}
+
+
+ngx_int_t
+ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
+{
+    ngx_phrony_run_t      *run;
+    ngx_phrony_root_t     *root;
+    ngx_phrony_share_t    *share;
+    ngx_phrony_trigger_t  *trigger;
+
+    root = zone->shpool->data;
+
+    trigger = ngx_phrony_trigger_use(zone, &news->trigger_id);
+    share = NULL;
+
+    if (trigger) {
+        share = ngx_phrony_share_use(zone, trigger, &news->workspace_id);
+    }
+
+    if (share == NULL) {
+        root->exhausted++;
+        return NGX_ERROR;
+    }
+
+    if (news->has_agent) {
+        share->agent_id = news->agent_id;
+    }
+
+    /* as long as this is not 0, the trigger does not make room for the run */
+
+    share->nuntold++;
+
+    run = ngx_phrony_news_record(zone, news);
+
+    if (run) {
+        run->abandoned = (news->event == NGX_PHRONY_NEWS_ABANDON);
+        ngx_phrony_run_untold(root, run, trigger);
+    }
+
+    share->nuntold--;
+
+    return run ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_phrony_news_next(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
+{
+    ngx_queue_t        *q;
+    ngx_phrony_run_t   *run;
+    ngx_phrony_root_t  *root;
+
+    root = zone->shpool->data;
+
+    while (!ngx_queue_empty(&root->untold)) {
+
+        q = ngx_queue_head(&root->untold);
+        run = ngx_queue_data(q, ngx_phrony_run_t, untold_queue);
+
+        if (run->expires <= zone->now) {
+            ngx_phrony_run_free(zone, run);
+            continue;
+        }
+
+        ngx_phrony_news_tell(zone, run, news);
+
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_phrony_news_tell(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_news_t *news)
+{
+    ngx_phrony_share_t  *share;
+
+    share = ngx_phrony_trigger_find(zone->shpool->data,
+                                    &run->trigger_id)->share;
+
+    ngx_memzero(news, sizeof(ngx_phrony_news_t));
+
+    news->trigger_id = run->trigger_id;
+    news->workspace_id = share->workspace_id;
+    news->ttl = run->expires - zone->now;
+
+    run->renewed = zone->now;
+
+    if (run->state == PHRONY_LEASE_FREE
+        || run->state == PHRONY_LEASE_RESERVED)
+    {
+        news->has_lease = 1;
+        news->lease_id = run->id;
+
+    } else {
+        news->has_lease = run->has_lease;
+        news->lease_id = run->lease_id;
+        news->has_run = 1;
+        news->run_id = run->id;
+        news->has_agent = !phrony_uuid_nil(&share->agent_id);
+        news->agent_id = share->agent_id;
+    }
+
+    switch (run->state) {
+
+    case PHRONY_LEASE_FREE:
+        news->event = run->abandoned ? NGX_PHRONY_NEWS_ABANDON
+                                     : NGX_PHRONY_NEWS_RELEASE;
+        ngx_phrony_run_free(zone, run);
+        return;
+
+    case PHRONY_LEASE_RESERVED:
+        news->event = NGX_PHRONY_NEWS_HOLD;
+        break;
+
+    case PHRONY_LEASE_BOUND:
+        news->event = NGX_PHRONY_NEWS_BIND;
+        break;
+
+    case PHRONY_LEASE_ENDED:
+        news->event = NGX_PHRONY_NEWS_END;
+        break;
+    }
+
+    ngx_phrony_run_told(zone, run);
+}
+
+
+u_char *
+ngx_phrony_news_write(u_char *p, ngx_phrony_news_t *news)
+{
+    *p++ = (u_char) news->event;
+
+    p = ngx_phrony_news_write_id(p, news->has_lease, &news->lease_id);
+    p = ngx_phrony_news_write_id(p, news->has_run, &news->run_id);
+
+    return ngx_phrony_news_number(p, (int64_t) news->ttl);
+}
+
+
+static u_char *
+ngx_phrony_news_write_id(u_char *p, ngx_uint_t valid, phrony_uuid_t *id)
+{
+    if (valid) {
+        return phrony_uuid_format(p, id);
+    }
+
+    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
+
+    return p + PHRONY_UUID_TEXT_LEN;
+}
+
+
+u_char *
+ngx_phrony_news_number(u_char *p, int64_t n)
+{
+    u_char  *digit;
+
+    if (n < 0) {
+        ngx_memset(p, '0', NGX_PHRONY_NEWS_DIGITS);
+
+        p[0] = '-';
+        p[NGX_PHRONY_NEWS_DIGITS - 1] = '1';
+
+        return p + NGX_PHRONY_NEWS_DIGITS;
+    }
+
+    if (n > NGX_PHRONY_NEWS_MAX) {
+        n = NGX_PHRONY_NEWS_MAX;
+    }
+
+    for (digit = p + NGX_PHRONY_NEWS_DIGITS; digit != p; n /= 10) {
+        *--digit = (u_char) ('0' + n % 10);
+    }
+
+    return p + NGX_PHRONY_NEWS_DIGITS;
+}
+
+
+void
+ngx_phrony_news_read(u_char *p, ngx_phrony_news_t *news)
+{
+    ngx_memzero(news, sizeof(ngx_phrony_news_t));
+
+    news->event = (ngx_phrony_news_event_t) *p++;
+
+    news->has_lease = ngx_phrony_news_read_id(p, &news->lease_id);
+    p += PHRONY_UUID_TEXT_LEN;
+
+    news->has_run = ngx_phrony_news_read_id(p, &news->run_id);
+    p += PHRONY_UUID_TEXT_LEN;
+
+    news->ttl = (uint64_t) ngx_atoof(p, NGX_PHRONY_NEWS_DIGITS);
+}
+
+
+static ngx_uint_t
+ngx_phrony_news_read_id(u_char *p, phrony_uuid_t *id)
+{
+    phrony_str_t  text;
+
+    text.data = p;
+    text.len = PHRONY_UUID_TEXT_LEN;
+
+    return phrony_uuid_parse(&text, id) == 0;
+}

@@ -1,0 +1,818 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include "ngx_phrony_tell.h"
+#include "ngx_phrony_share.h"
+
+
+#define NGX_PHRONY_TELL_LAZY    2       /* ms */
+#define NGX_PHRONY_TELL_LATER   1000    /* ms */
+#define NGX_PHRONY_TELL_BATCH   64      /* runs at once */
+#define NGX_PHRONY_TELL_COUNTS  16      /* triggers at once */
+#define NGX_PHRONY_TELL_SPARE   64      /* groups */
+
+#define NGX_PHRONY_TELL_FRAMED  (sizeof("$88\r\n\r\n") - 1                    \
+                                 + NGX_PHRONY_NEWS_LEN)
+
+
+/* What a command needs once it is answered. */
+
+typedef struct {
+    ngx_phrony_teller_t    *teller;
+    ngx_uint_t              batch;
+    ngx_uint_t              n;          /* news */
+    ngx_phrony_news_t       of;
+} ngx_phrony_tell_settle_t;
+
+
+typedef struct {
+    ngx_phrony_teller_t    *teller;
+    ngx_phrony_share_t      share;      /* its ids */
+    ngx_phrony_counts_t     counts;
+} ngx_phrony_tell_counts_t;
+
+
+static void ngx_phrony_tell_event(ngx_phrony_teller_t *teller,
+    ngx_event_t *ev, ngx_event_handler_pt handler);
+static void ngx_phrony_tell_lazy_handler(ngx_event_t *ev);
+static void ngx_phrony_tell_urgent_handler(ngx_event_t *ev);
+static void ngx_phrony_tell_batch_handler(ngx_event_t *ev);
+static void ngx_phrony_tell_later_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_phrony_tell_any(ngx_phrony_teller_t *teller);
+static ngx_phrony_group_t **ngx_phrony_tell_chain(
+    ngx_phrony_teller_t *teller, phrony_uuid_t *trigger_id);
+static ngx_phrony_group_t *ngx_phrony_tell_group(ngx_phrony_teller_t *teller,
+    ngx_phrony_news_t *news);
+static void ngx_phrony_tell_leave(ngx_phrony_teller_t *teller,
+    ngx_uint_t all);
+static void ngx_phrony_tell_send(ngx_phrony_teller_t *teller,
+    ngx_phrony_group_t *group);
+static void ngx_phrony_tell_settle_handler(
+    ngx_phrony_redis_command_t *command, ngx_phrony_redis_result_t result,
+    const phrony_resp_t *reply);
+static void ngx_phrony_tell_owner(ngx_phrony_teller_t *teller,
+    ngx_phrony_news_t *news);
+static void ngx_phrony_tell_owner_handler(
+    ngx_phrony_redis_command_t *command, ngx_phrony_redis_result_t result,
+    const phrony_resp_t *reply);
+static void ngx_phrony_tell_texts(ngx_phrony_teller_t *teller, u_char *text,
+    size_t stride, ngx_uint_t n, ngx_phrony_news_t *of);
+static ngx_uint_t ngx_phrony_tell_runs(ngx_phrony_teller_t *teller);
+static ngx_uint_t ngx_phrony_tell_counts(ngx_phrony_teller_t *teller);
+static ngx_int_t ngx_phrony_tell_send_counts(ngx_phrony_teller_t *teller,
+    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts);
+static void ngx_phrony_tell_counts_handler(
+    ngx_phrony_redis_command_t *command, ngx_phrony_redis_result_t result,
+    const phrony_resp_t *reply);
+static void ngx_phrony_tell_give(ngx_phrony_teller_t *teller,
+    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts);
+static void ngx_phrony_tell_done(ngx_phrony_teller_t *teller);
+
+
+ngx_phrony_teller_t *
+ngx_phrony_tell_create(ngx_phrony_zone_t *zone, ngx_phrony_redis_t *redis,
+    ngx_str_t *prefix, ngx_uint_t cluster)
+{
+    ngx_phrony_teller_t  *teller;
+
+    teller = ngx_calloc(sizeof(ngx_phrony_teller_t), ngx_cycle->log);
+    if (teller == NULL) {
+        return NULL;
+    }
+
+    teller->zone = zone;
+    teller->encoder.redis = redis;
+    teller->encoder.prefix = prefix;
+    teller->encoder.cluster = cluster;
+
+    ngx_queue_init(&teller->groups);
+
+    ngx_phrony_tell_event(teller, &teller->lazy,
+                          ngx_phrony_tell_lazy_handler);
+    ngx_phrony_tell_event(teller, &teller->urgent,
+                          ngx_phrony_tell_urgent_handler);
+    ngx_phrony_tell_event(teller, &teller->batch,
+                          ngx_phrony_tell_batch_handler);
+    ngx_phrony_tell_event(teller, &teller->later,
+                          ngx_phrony_tell_later_handler);
+
+    ngx_add_timer(&teller->later, NGX_PHRONY_TELL_LATER);
+
+    return teller;
+}
+
+
+static void
+ngx_phrony_tell_event(ngx_phrony_teller_t *teller, ngx_event_t *ev,
+    ngx_event_handler_pt handler)
+{
+    ev->data = teller;
+    ev->handler = handler;
+    ev->log = ngx_cycle->log;
+    ev->cancelable = 1;
+}
+
+
+void
+ngx_phrony_tell_destroy(ngx_phrony_teller_t *teller)
+{
+    ngx_queue_t         *q;
+    ngx_uint_t           i;
+    ngx_event_t         *events[4];
+    ngx_phrony_group_t  *group;
+
+    if (teller == NULL) {
+        return;
+    }
+
+    events[0] = &teller->lazy;
+    events[1] = &teller->urgent;
+    events[2] = &teller->batch;
+    events[3] = &teller->later;
+
+    for (i = 0; i < 4; i++) {
+
+        if (events[i]->timer_set) {
+            ngx_del_timer(events[i]);
+        }
+
+        if (events[i]->posted) {
+            ngx_delete_posted_event(events[i]);
+        }
+    }
+
+    while (!ngx_queue_empty(&teller->groups)) {
+        q = ngx_queue_head(&teller->groups);
+        group = ngx_queue_data(q, ngx_phrony_group_t, queue);
+
+        ngx_phrony_tell_forget(teller, group);
+    }
+
+    while (teller->spare) {
+        group = teller->spare;
+        teller->spare = group->next;
+
+        ngx_free(group);
+    }
+
+    ngx_phrony_encode_free(&teller->encoder);
+    ngx_free(teller);
+}
+
+
+static void
+ngx_phrony_tell_lazy_handler(ngx_event_t *ev)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0, "phrony tell lazy handler");
+
+    ngx_phrony_tell_leave(ev->data, 1);
+}
+
+
+static void
+ngx_phrony_tell_urgent_handler(ngx_event_t *ev)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0,
+                   "phrony tell urgent handler");
+
+    ngx_phrony_tell_leave(ev->data, 0);
+}
+
+
+/* Others, too, leave untold what this worker may tell. */
+
+static void
+ngx_phrony_tell_later_handler(ngx_event_t *ev)
+{
+    ngx_phrony_teller_t  *teller;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0,
+                   "phrony tell later handler");
+
+    teller = ev->data;
+
+    teller->paused = 0;
+
+    ngx_phrony_tell_untold(teller);
+
+    if (!ngx_exiting && !ngx_terminate) {
+        ngx_add_timer(ev, NGX_PHRONY_TELL_LATER);
+    }
+}
+
+
+ngx_uint_t
+ngx_phrony_tell_ready(ngx_phrony_teller_t *teller,
+    phrony_uuid_t *workspace_id)
+{
+    ngx_uint_t  slot;
+
+    if (teller == NULL || teller->closed) {
+        return 0;
+    }
+
+    slot = ngx_phrony_encode_slot(&teller->encoder, workspace_id);
+
+    return ngx_phrony_redis_ready(teller->encoder.redis, slot);
+}
+
+
+static ngx_uint_t
+ngx_phrony_tell_any(ngx_phrony_teller_t *teller)
+{
+    return !teller->closed
+           && ngx_phrony_redis_ready(teller->encoder.redis,
+                                     NGX_PHRONY_REDIS_ANY);
+}
+
+
+void
+ngx_phrony_tell(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
+{
+    ngx_phrony_group_t  *group;
+
+    if (!ngx_phrony_tell_ready(teller, &news->workspace_id)) {
+        ngx_phrony_tell_keep(teller, news);
+        return;
+    }
+
+    group = ngx_phrony_tell_group(teller, news);
+
+    if (group == NULL) {
+        ngx_phrony_tell_keep(teller, news);
+        return;
+    }
+
+    (void) ngx_phrony_news_write(group->news.data + group->news.len, news);
+    group->news.len += NGX_PHRONY_NEWS_LEN;
+
+    ngx_phrony_tell_owner(teller, news);
+
+    if (group->news.len == sizeof(group->text)) {
+        ngx_phrony_tell_send(teller, group);
+        return;
+    }
+
+    if (news->event == NGX_PHRONY_NEWS_BIND
+        || news->event == NGX_PHRONY_NEWS_SEEN)
+    {
+        if (!teller->lazy.timer_set) {
+            ngx_add_timer(&teller->lazy, NGX_PHRONY_TELL_LAZY);
+        }
+
+        return;
+    }
+
+    group->urgent = 1;
+
+    ngx_post_event(&teller->urgent, &ngx_posted_events);
+}
+
+
+static ngx_phrony_group_t **
+ngx_phrony_tell_chain(ngx_phrony_teller_t *teller, phrony_uuid_t *trigger_id)
+{
+    return &teller->chains[phrony_uuid_hash(trigger_id, 0)
+                           % NGX_PHRONY_TELL_CHAINS];
+}
+
+
+ngx_phrony_group_t *
+ngx_phrony_tell_waiting(ngx_phrony_teller_t *teller,
+    phrony_uuid_t *trigger_id, phrony_uuid_t *workspace_id)
+{
+    ngx_phrony_group_t  *group;
+
+    if (ngx_queue_empty(&teller->groups)) {
+        return NULL;
+    }
+
+    group = *ngx_phrony_tell_chain(teller, trigger_id);
+
+    while (group
+           && (!phrony_uuid_eq(&group->of.trigger_id, trigger_id)
+               || !phrony_uuid_eq(&group->of.workspace_id, workspace_id)))
+    {
+        group = group->next;
+    }
+
+    return group;
+}
+
+
+static ngx_phrony_group_t *
+ngx_phrony_tell_group(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
+{
+    ngx_phrony_group_t  *group, **chain;
+
+    group = ngx_phrony_tell_waiting(teller, &news->trigger_id,
+                                    &news->workspace_id);
+    if (group) {
+        return group;
+    }
+
+    group = teller->spare;
+
+    if (group) {
+        teller->spare = group->next;
+        teller->nspare--;
+
+    } else {
+        group = ngx_alloc(sizeof(ngx_phrony_group_t), ngx_cycle->log);
+        if (group == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_memzero(&group->of, sizeof(ngx_phrony_news_t));
+
+    group->urgent = 0;
+    group->of.trigger_id = news->trigger_id;
+    group->of.workspace_id = news->workspace_id;
+    group->news.data = group->text;
+    group->news.len = 0;
+
+    chain = ngx_phrony_tell_chain(teller, &news->trigger_id);
+    group->next = *chain;
+    *chain = group;
+
+    ngx_queue_insert_tail(&teller->groups, &group->queue);
+
+    return group;
+}
+
+
+void
+ngx_phrony_tell_forget(ngx_phrony_teller_t *teller, ngx_phrony_group_t *group)
+{
+    ngx_phrony_group_t  **link;
+
+    link = ngx_phrony_tell_chain(teller, &group->of.trigger_id);
+
+    while (*link != group) {
+        link = &(*link)->next;
+    }
+
+    *link = group->next;
+
+    ngx_queue_remove(&group->queue);
+
+    if (teller->nspare == NGX_PHRONY_TELL_SPARE) {
+        ngx_free(group);
+        return;
+    }
+
+    group->next = teller->spare;
+    teller->spare = group;
+    teller->nspare++;
+}
+
+
+void
+ngx_phrony_tell_flush(ngx_phrony_teller_t *teller)
+{
+    ngx_phrony_tell_leave(teller, 1);
+}
+
+
+static void
+ngx_phrony_tell_leave(ngx_phrony_teller_t *teller, ngx_uint_t all)
+{
+    ngx_queue_t         *q, *next;
+    ngx_phrony_group_t  *group;
+
+    for (q = ngx_queue_head(&teller->groups);
+         q != ngx_queue_sentinel(&teller->groups);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        group = ngx_queue_data(q, ngx_phrony_group_t, queue);
+
+        if (all || group->urgent) {
+            ngx_phrony_tell_send(teller, group);
+        }
+    }
+}
+
+
+static void
+ngx_phrony_tell_send(ngx_phrony_teller_t *teller, ngx_phrony_group_t *group)
+{
+    ngx_int_t                    rc;
+    ngx_phrony_tell_settle_t    *settle;
+    ngx_phrony_redis_command_t  *command;
+
+    rc = NGX_DECLINED;
+
+    command = ngx_phrony_encode_settle(&teller->encoder, &group->of,
+                                       &group->news,
+                                       sizeof(ngx_phrony_tell_settle_t));
+    if (command) {
+        settle = command->data;
+
+        settle->teller = teller;
+        settle->batch = teller->batching;
+        settle->n = group->news.len / NGX_PHRONY_NEWS_LEN;
+        settle->of = group->of;
+
+        command->handler = ngx_phrony_tell_settle_handler;
+
+        rc = ngx_phrony_redis_send(teller->encoder.redis, command);
+    }
+
+    if (rc == NGX_OK) {
+        teller->telling += teller->batching;
+
+    } else {
+        ngx_phrony_tell_texts(teller, group->text, NGX_PHRONY_NEWS_LEN,
+                              group->news.len / NGX_PHRONY_NEWS_LEN,
+                              &group->of);
+    }
+
+    ngx_phrony_tell_forget(teller, group);
+}
+
+
+static void
+ngx_phrony_tell_settle_handler(ngx_phrony_redis_command_t *command,
+    ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
+{
+    ngx_phrony_teller_t       *teller;
+    ngx_phrony_tell_settle_t  *settle;
+
+    settle = command->data;
+    teller = settle->teller;
+
+    if (result != NGX_PHRONY_REDIS_ANSWERED
+        || (reply->type != PHRONY_RESP_INTEGER
+            && ngx_phrony_tell_passes(reply, "settlements")))
+    {
+        ngx_phrony_tell_again(teller, command, settle->n, &settle->of);
+    }
+
+    if (settle->batch) {
+        ngx_phrony_tell_done(teller);
+    }
+}
+
+
+/* Whose the run is, for all gateways. */
+
+static void
+ngx_phrony_tell_owner(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
+{
+    ngx_phrony_redis_command_t  *command;
+
+    if (!news->has_run || !news->has_agent) {
+        return;
+    }
+
+    command = ngx_phrony_encode_set(&teller->encoder, news,
+                                    sizeof(ngx_phrony_tell_settle_t));
+    if (command == NULL) {
+        return;
+    }
+
+    ((ngx_phrony_tell_settle_t *) command->data)->teller = teller;
+    ((ngx_phrony_tell_settle_t *) command->data)->of = *news;
+
+    command->handler = ngx_phrony_tell_owner_handler;
+    command->lazy = 1;
+
+    if (ngx_phrony_redis_send(teller->encoder.redis, command) != NGX_OK) {
+        ngx_phrony_tell_keep(teller, news);
+    }
+}
+
+
+static void
+ngx_phrony_tell_owner_handler(ngx_phrony_redis_command_t *command,
+    ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
+{
+    ngx_phrony_tell_settle_t  *settle;
+
+    if (result == NGX_PHRONY_REDIS_ANSWERED
+        && (reply->type == PHRONY_RESP_STATUS
+            || !ngx_phrony_tell_passes(reply, "the owner of a run")))
+    {
+        return;
+    }
+
+    settle = command->data;
+
+    settle->teller->paused = 1;
+    ngx_phrony_tell_keep(settle->teller, &settle->of);
+}
+
+
+void
+ngx_phrony_tell_again(ngx_phrony_teller_t *teller,
+    ngx_phrony_redis_command_t *command, ngx_uint_t n, ngx_phrony_news_t *of)
+{
+    u_char  *text;
+
+    if (n == 0) {
+        return;
+    }
+
+    teller->paused = 1;
+
+    /* they are its last arguments */
+
+    text = command->bytes + command->len - n * NGX_PHRONY_TELL_FRAMED
+           + sizeof("$88\r\n") - 1;
+
+    ngx_phrony_tell_texts(teller, text, NGX_PHRONY_TELL_FRAMED, n, of);
+}
+
+
+static void
+ngx_phrony_tell_texts(ngx_phrony_teller_t *teller, u_char *text,
+    size_t stride, ngx_uint_t n, ngx_phrony_news_t *of)
+{
+    ngx_phrony_news_t  news;
+
+    (void) ngx_phrony_zone_lock(teller->zone);
+
+    for ( /* void */ ; n; n--) {
+        ngx_phrony_news_read(text, &news);
+
+        news.trigger_id = of->trigger_id;
+        news.workspace_id = of->workspace_id;
+
+        (void) ngx_phrony_news_keep(teller->zone, &news);
+
+        text += stride;
+    }
+
+    ngx_phrony_zone_unlock(teller->zone);
+}
+
+
+void
+ngx_phrony_tell_keep(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
+{
+    (void) ngx_phrony_zone_lock(teller->zone);
+
+    (void) ngx_phrony_news_keep(teller->zone, news);
+
+    ngx_phrony_zone_unlock(teller->zone);
+}
+
+
+void
+ngx_phrony_tell_untold(ngx_phrony_teller_t *teller)
+{
+    ngx_phrony_root_t  *root;
+
+    /* a number that is changed right now is as good as the one before */
+
+    root = teller->zone->shpool->data;
+
+    if (root->nuntold
+        && teller->telling == 0
+        && !teller->paused
+        && ngx_phrony_tell_any(teller))
+    {
+        ngx_post_event(&teller->batch, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_phrony_tell_batch_handler(ngx_event_t *ev)
+{
+    ngx_phrony_teller_t  *teller;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0,
+                   "phrony tell batch handler");
+
+    teller = ev->data;
+
+    if (teller->telling || !ngx_phrony_tell_any(teller)) {
+        return;
+    }
+
+    if (ngx_phrony_tell_runs(teller) + ngx_phrony_tell_counts(teller)
+        && teller->telling == 0)
+    {
+        /* not to that node: see later */
+
+        teller->paused = 1;
+    }
+}
+
+
+static ngx_uint_t
+ngx_phrony_tell_runs(ngx_phrony_teller_t *teller)
+{
+    ngx_uint_t           i, n;
+    ngx_queue_t         *q;
+    ngx_phrony_news_t    news[NGX_PHRONY_TELL_BATCH];
+    ngx_phrony_group_t  *group;
+
+    ngx_phrony_tell_flush(teller);
+
+    (void) ngx_phrony_zone_lock(teller->zone);
+
+    for (n = 0; n < NGX_PHRONY_TELL_BATCH; n++) {
+
+        if (ngx_phrony_news_next(teller->zone, &news[n]) != NGX_OK) {
+            break;
+        }
+    }
+
+    ngx_phrony_zone_unlock(teller->zone);
+
+    teller->batching = 1;
+
+    for (i = 0; i < n; i++) {
+        ngx_phrony_tell(teller, &news[i]);
+    }
+
+    while (!ngx_queue_empty(&teller->groups)) {
+        q = ngx_queue_head(&teller->groups);
+        group = ngx_queue_data(q, ngx_phrony_group_t, queue);
+
+        ngx_phrony_tell_send(teller, group);
+    }
+
+    teller->batching = 0;
+
+    return n;
+}
+
+
+static ngx_uint_t
+ngx_phrony_tell_counts(ngx_phrony_teller_t *teller)
+{
+    ngx_int_t            rc;
+    ngx_uint_t           n;
+    ngx_phrony_share_t   share;
+    ngx_phrony_counts_t  counts;
+
+    for (n = 0; n < NGX_PHRONY_TELL_COUNTS; n++) {
+
+        (void) ngx_phrony_zone_lock(teller->zone);
+
+        rc = ngx_phrony_share_take(teller->zone, &share, &counts);
+
+        ngx_phrony_zone_unlock(teller->zone);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        if (counts.rpm.window.sum == 0 && counts.rpd.window.sum == 0) {
+            continue;
+        }
+
+        if (ngx_phrony_tell_send_counts(teller, &share, &counts) != NGX_OK) {
+            ngx_phrony_tell_give(teller, &share, &counts);
+        }
+    }
+
+    return n;
+}
+
+
+static ngx_int_t
+ngx_phrony_tell_send_counts(ngx_phrony_teller_t *teller,
+    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts)
+{
+    ngx_phrony_tell_counts_t    *tell;
+    ngx_phrony_redis_command_t  *command;
+
+    if (!ngx_phrony_tell_ready(teller, &share->workspace_id)) {
+        return NGX_DECLINED;
+    }
+
+    command = ngx_phrony_encode_tell(&teller->encoder, share, counts,
+                                     teller->zone->now,
+                                     sizeof(ngx_phrony_tell_counts_t));
+    if (command == NULL) {
+        return NGX_ERROR;
+    }
+
+    tell = command->data;
+
+    tell->teller = teller;
+    tell->share = *share;
+    tell->counts = *counts;
+
+    command->handler = ngx_phrony_tell_counts_handler;
+
+    if (ngx_phrony_redis_send(teller->encoder.redis, command) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    teller->telling++;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Counts are no state but events: what may have been counted is not told a
+ * second time, or starts that never were would be refused others.
+ */
+
+static void
+ngx_phrony_tell_counts_handler(ngx_phrony_redis_command_t *command,
+    ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
+{
+    ngx_phrony_teller_t       *teller;
+    ngx_phrony_tell_counts_t  *tell;
+
+    tell = command->data;
+    teller = tell->teller;
+
+    if (result == NGX_PHRONY_REDIS_UNSENT
+        || (result == NGX_PHRONY_REDIS_ANSWERED
+            && reply->type != PHRONY_RESP_INTEGER
+            && ngx_phrony_tell_passes(reply, "counts")))
+    {
+        teller->paused = 1;
+        ngx_phrony_tell_give(teller, &tell->share, &tell->counts);
+    }
+
+    ngx_phrony_tell_done(teller);
+}
+
+
+static void
+ngx_phrony_tell_give(ngx_phrony_teller_t *teller, ngx_phrony_share_t *share,
+    ngx_phrony_counts_t *counts)
+{
+    ngx_phrony_root_t  *root;
+
+    root = ngx_phrony_zone_lock(teller->zone);
+
+    if (ngx_phrony_share_give(teller->zone, share, counts) != NGX_OK) {
+        root->exhausted++;
+    }
+
+    ngx_phrony_zone_unlock(teller->zone);
+}
+
+
+/* After the last answer to a batch comes the next one. */
+
+static void
+ngx_phrony_tell_done(ngx_phrony_teller_t *teller)
+{
+    teller->telling--;
+
+    ngx_phrony_tell_untold(teller);
+}
+
+
+ngx_uint_t
+ngx_phrony_tell_passes(const phrony_resp_t *reply, const char *what)
+{
+    u_char              *p, text[129];
+    ngx_uint_t           i;
+    static time_t        logged;
+    static const char   *passing[] = {
+        "OOM", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN",
+        "TRYAGAIN", "NOREPLICAS", "MISCONF", NULL
+    };
+
+    if (reply->type != PHRONY_RESP_ERROR) {
+        p = ngx_cpymem(text, "no such reply", sizeof("no such reply") - 1);
+
+    } else {
+        p = ngx_cpymem(text, reply->str.data,
+                       ngx_min(reply->str.len, sizeof(text) - 1));
+    }
+
+    *p = '\0';
+
+    for (p = text; *p; p++) {
+        if (*p < 0x20 || *p > 0x7e) {
+            *p = '?';
+        }
+    }
+
+    if (logged != ngx_time()) {
+        logged = ngx_time();
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "phrony: redis answered to %s: \"%s\"", what, text);
+    }
+
+    if (reply->type != PHRONY_RESP_ERROR) {
+        return 0;
+    }
+
+    for (i = 0; passing[i]; i++) {
+        if (phrony_resp_is_error(reply, passing[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

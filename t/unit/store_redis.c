@@ -1,0 +1,604 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/ nginx */
+
+
+#include "gateway.h"
+
+
+/* The Redis store while Redis is there, on a real server. */
+
+
+static void test_limits(void);
+static void test_refusals(void);
+static void test_reads(void);
+static void test_runs(void);
+static void test_folded(void);
+static void test_lazy(void);
+static void test_renewals(void);
+static void test_locate(void);
+static void test_cancel(void);
+static void test_errors(void);
+static void test_garbage(void);
+static int parses(const int64_t *numbers, size_t n, ngx_uint_t read);
+static int is_held(void *data);
+static int is_free(void *data);
+
+
+static uint64_t  watched;
+
+
+int
+main(void)
+{
+    loop_open();
+
+    server_listens = server_port();
+    server_start("");
+
+    test_limits();
+    test_refusals();
+    test_reads();
+    test_runs();
+    test_folded();
+    test_lazy();
+    test_renewals();
+    test_locate();
+    test_cancel();
+    test_errors();
+    test_garbage();
+
+    client_close();
+    server_stop(SIGTERM);
+    loop_close();
+
+    return done();
+}
+
+
+static void
+test_limits(void)
+{
+    gateway_t        a, b;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+    gateway_open(&b, 1024 * 1024);
+
+    gateway_ask(&op, 1);
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 3);
+    gateway_limit(&op, PHRONY_LIMIT_RPD, 1000);
+    gateway_limit(&op, PHRONY_LIMIT_RUNS, 10);
+
+    is_int(gateway_admit(&a, &op), NGX_AGAIN, "a start asks Redis");
+    ok(op.granted && op.leased && !op.failed, "and is granted");
+    ok(gateway_is(&op, "redis"), "by Redis");
+    is_int(op.limits[PHRONY_LIMIT_RPM].remaining, 2, "2 of 3 remain");
+    is_int(op.limits[PHRONY_LIMIT_RPD].remaining, 999, "999 of 1000");
+    is_int(op.limits[PHRONY_LIMIT_RUNS].remaining, 9, "9 of 10 slots");
+    ok(op.limits[PHRONY_LIMIT_RPM].reset > 58000
+       && op.limits[PHRONY_LIMIT_RPM].reset <= 61000, "within a minute");
+    is_int(gateway_score(1, &op.lease_id), 1, "the lease holds a slot");
+
+    (void) gateway_admit(&b, &op);
+    is_int(op.limits[PHRONY_LIMIT_RPM].remaining, 1,
+           "another gateway counts on");
+
+    (void) gateway_admit(&b, &op);
+    (void) gateway_admit(&a, &op);
+    ok(!op.granted && !op.leased, "the fourth is refused");
+    ok(op.limits[PHRONY_LIMIT_RPM].refused
+       && !op.limits[PHRONY_LIMIT_RPD].refused
+       && !op.limits[PHRONY_LIMIT_RUNS].refused, "for the minute");
+    ok(op.limits[PHRONY_LIMIT_RPM].wait > 50000, "which is to be waited for");
+
+    is_int(op.limits[PHRONY_LIMIT_RPD].remaining, 997,
+           "it burns nothing of the day");
+    is_int(gateway_held(1), 3, "nor a slot");
+
+    ok(gateway_sound(&a) && gateway_sound(&b), "the zones are sound");
+
+    gateway_close(&a);
+    gateway_close(&b);
+}
+
+
+/* A refusal for a window holds until something leaves it. */
+
+static void
+test_refusals(void)
+{
+    long             commands;
+    int64_t          wait;
+    gateway_t        a;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+
+    gateway_ask(&op, 2);
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 1);
+    gateway_limit(&op, PHRONY_LIMIT_RUNS, 50);
+    (void) gateway_admit(&a, &op);
+    (void) gateway_admit(&a, &op);
+    ok(!op.granted, "a start is refused by Redis");
+
+    commands = gateway_commands(&a);
+    wait = op.limits[PHRONY_LIMIT_RPM].wait;
+
+    store_now += 7000;
+
+    is_int(gateway_admit(&a, &op), NGX_OK, "the next one at once");
+    ok(!op.granted && op.limits[PHRONY_LIMIT_RPM].refused, "from memory");
+    is_int(op.limits[PHRONY_LIMIT_RPM].wait, wait - 7000,
+           "and waits 7 s less");
+    is_int(op.limits[PHRONY_LIMIT_RUNS].remaining, 49, "49 slots remain");
+    ok(gateway_is(&op, "redis"), "it was Redis who said so");
+
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 2);
+    is_int(gateway_admit(&a, &op), NGX_AGAIN, "a changed limit asks Redis");
+    ok(op.granted, "and admits");
+
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 1);
+    is_int(gateway_admit(&a, &op), NGX_OK, "the old limit still refuses");
+    is_int(gateway_commands(&a) - commands, 1, "Redis was asked but once");
+
+    store_now += wait - 7000;
+    is_int(gateway_admit(&a, &op), NGX_AGAIN,
+           "when something may have left, Redis is asked");
+
+    gateway_ask(&op, 3);
+    gateway_limit(&op, PHRONY_LIMIT_RUNS, 0);
+    (void) gateway_admit(&a, &op);
+    ok(!op.granted && op.limits[PHRONY_LIMIT_RUNS].refused
+       && op.limits[PHRONY_LIMIT_RUNS].wait == PHRONY_NO_WAIT,
+       "no slots, no start");
+    is_int(gateway_admit(&a, &op), NGX_AGAIN,
+           "a refusal for slots is not remembered");
+
+    gateway_ask(&op, 4);
+    gateway_limit(&op, PHRONY_LIMIT_RPD, 0);
+    (void) gateway_admit(&a, &op);
+    store_now += 59000;
+    is_int(gateway_admit(&a, &op), NGX_OK, "a limit of 0 refuses for long");
+    is_int(op.limits[PHRONY_LIMIT_RPD].wait, PHRONY_NO_WAIT, "for ever");
+    store_now += 1000;
+    is_int(gateway_admit(&a, &op), NGX_AGAIN, "is asked for once a minute");
+
+    gateway_close(&a);
+}
+
+
+static void
+test_reads(void)
+{
+    gateway_t        a;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+
+    gateway_ask(&op, 5);
+    op.read = 1;
+    gateway_limit(&op, PHRONY_LIMIT_READS, 2);
+
+    is_int(gateway_admit(&a, &op), NGX_AGAIN, "a read asks Redis");
+    ok(op.granted && !op.leased, "is granted, without a lease");
+    is_int(op.limits[PHRONY_LIMIT_READS].remaining, 1, "1 of 2 remains");
+
+    (void) gateway_admit(&a, &op);
+    (void) gateway_admit(&a, &op);
+    ok(!op.granted && op.limits[PHRONY_LIMIT_READS].refused,
+       "the third is refused");
+    is_int(gateway_admit(&a, &op), NGX_OK, "the fourth from memory");
+    ok(!op.granted && op.limits[PHRONY_LIMIT_READS].refused, "as well");
+
+    ok(gateway_start(&a, 5, &op), "a start is another matter");
+
+    gateway_close(&a);
+}
+
+
+static void
+test_runs(void)
+{
+    gateway_t        a;
+    phrony_uuid_t    run;
+    ngx_phrony_op_t  op, other;
+
+    gateway_open(&a, 1024 * 1024);
+
+    gateway_ask(&op, 10);
+    gateway_limit(&op, PHRONY_LIMIT_RUNS, 1);
+    (void) gateway_admit(&a, &op);
+    ok(op.granted, "a start takes the only slot");
+
+    other = op;
+    (void) gateway_admit(&a, &other);
+    ok(!other.granted && other.limits[PHRONY_LIMIT_RUNS].refused
+       && other.limits[PHRONY_LIMIT_RUNS].wait == 5000, "another finds none");
+
+    gateway_settle(&a, &op, PHRONY_LEASE_RELEASE, 0);
+    other = op;
+    (void) gateway_admit(&a, &other);
+    ok(other.granted, "a release makes room for the next, at once");
+
+    gateway_settle(&a, &other, PHRONY_LEASE_BIND, 1000);
+    (void) gateway_admit(&a, &op);
+    ok(!op.granted, "a bound run holds it");
+    run = store_uuid(1000);
+    is_int(gateway_score(10, &run), 1, "by its own id");
+    is_int(gateway_score(10, &other.lease_id), 0, "and no longer the lease's");
+
+    gateway_see(&a, 10, PHRONY_LEASE_END, 1000);
+    watched = 10;
+    ok(loop_until(is_free, NULL, 1000), "its end gives the slot back");
+    is_int(gateway_score(10, &run), -1, "it is known as ended");
+
+    (void) gateway_admit(&a, &op);
+    ok(op.granted, "the next start is granted");
+    gateway_settle(&a, &op, PHRONY_LEASE_END, 1001);
+    ok(loop_until(is_free, NULL, 1000), "a start that has ended holds none");
+
+    is_int(gateway_root(&a)->nleases, 0, "no slot is held here");
+    is_int(gateway_root(&a)->nuntold, 0, "nothing is untold");
+    ok(gateway_sound(&a), "the zone is sound");
+
+    gateway_close(&a);
+}
+
+
+/* What is to be told of a trigger goes along with its next start. */
+
+static void
+test_folded(void)
+{
+    int              i;
+    long             commands;
+    gateway_t        a;
+    phrony_uuid_t    run;
+    ngx_phrony_op_t  op[20];
+
+    gateway_open(&a, 1024 * 1024);
+
+    for (i = 0; i < 20; i++) {
+        (void) gateway_start(&a, 20, &op[i]);
+    }
+
+    is_int(gateway_held(20), 20, "20 starts hold a slot each");
+
+    commands = gateway_commands(&a);
+
+    for (i = 0; i < 5; i++) {
+        gateway_settle(&a, &op[i], PHRONY_LEASE_BIND, 2000 + i);
+    }
+
+    for (i = 5; i < 10; i++) {
+        gateway_settle(&a, &op[i], PHRONY_LEASE_RELEASE, 0);
+    }
+
+    ok(gateway_start(&a, 20, &op[0]), "a start takes 10 settlements along");
+
+    /* the owners of five runs are set by commands of their own */
+
+    loop_for(20);
+    is_int(gateway_commands(&a) - commands, 1 + 5, "in one command");
+    is_int(gateway_held(20), 16, "5 slots were given back");
+
+    run = store_uuid(2003);
+    is_int(gateway_score(20, &run), 1, "a run is bound");
+
+    commands = gateway_commands(&a);
+
+    for (i = 0; i < 20; i++) {
+        gateway_settle(&a, &op[i], PHRONY_LEASE_BIND, 2100 + i);
+    }
+
+    loop_for(30);
+    is_int(gateway_commands(&a) - commands, 2 + 20, "16 make a command full");
+
+    ok(gateway_sound(&a), "the zone is sound");
+
+    gateway_close(&a);
+}
+
+
+static void
+test_lazy(void)
+{
+    gateway_t        a;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+
+    (void) gateway_start(&a, 30, &op);
+    gateway_settle(&a, &op, PHRONY_LEASE_BIND, 3000);
+    watched = 3000;
+    ok(loop_until(is_held, NULL, 1000), "a binding leaves without a start");
+
+    (void) gateway_start(&a, 30, &op);
+    gateway_settle(&a, &op, PHRONY_LEASE_BIND, 3001);
+    gateway_disconnect(&a);
+    watched = 3001;
+    ok(loop_until(is_held, NULL, 1000), "or with the end of the worker");
+
+    gateway_close(&a);
+}
+
+
+static void
+test_renewals(void)
+{
+    long             commands;
+    gateway_t        a;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+
+    (void) gateway_start(&a, 30, &op);
+    gateway_settle(&a, &op, PHRONY_LEASE_BIND, 3100);
+    loop_for(20);
+
+    commands = gateway_commands(&a);
+
+    store_now += GATEWAY_RUN_TTL / 16 - 1;
+    gateway_see(&a, 30, PHRONY_LEASE_SEEN, 3100);
+    loop_for(20);
+    is_int(gateway_commands(&a) - commands, 0, "a run seen soon is not told");
+
+    store_now += 1;
+    gateway_see(&a, 30, PHRONY_LEASE_SEEN, 3100);
+    gateway_see(&a, 30, PHRONY_LEASE_SEEN, 3100);
+    loop_for(20);
+    is_int(gateway_commands(&a) - commands, 2, "one seen later is, once");
+
+    gateway_see(&a, 30, PHRONY_LEASE_END, 3100);
+    loop_for(20);
+    is_int(gateway_commands(&a) - commands, 4, "its end is");
+
+    gateway_see(&a, 30, PHRONY_LEASE_END, 3100);
+    loop_for(20);
+    is_int(gateway_commands(&a) - commands, 4, "once");
+
+    gateway_close(&a);
+}
+
+
+static void
+test_locate(void)
+{
+    gateway_t        a, b;
+    phrony_uuid_t    run, trigger;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+    gateway_open(&b, 1024 * 1024);
+
+    (void) gateway_start(&a, 40, &op);
+    gateway_settle(&a, &op, PHRONY_LEASE_BIND, 4000);
+    loop_for(20);
+
+    trigger = store_uuid(40);
+
+    ok(gateway_locate(&a, 4000, &op)
+       && phrony_uuid_eq(&op.trigger_id, &trigger), "a run is known here");
+    ok(gateway_locate(&b, 4000, &op)
+       && phrony_uuid_eq(&op.trigger_id, &trigger), "and elsewhere");
+    is_int(gateway_commands(&b), 1, "which took a question");
+    (void) gateway_locate(&b, 4000, &op);
+    is_int(gateway_commands(&b), 1, "once");
+
+    ok(!gateway_locate(&b, 4999, &op) && !op.failed, "another one is not");
+
+    gateway_see(&b, 40, PHRONY_LEASE_END, 4000);
+    loop_for(20);
+    run = store_uuid(4000);
+    is_int(gateway_score(40, &run), -1, "elsewhere it is seen to end");
+
+    run = store_uuid(4001);
+    (void) gateway_tell("SET unit:run:%s nobody", gateway_text(&run));
+    ok(!gateway_locate(&b, 4001, &op) && !op.failed,
+       "an owner that is none is not known");
+
+    (void) gateway_tell("LPUSH unit:run:%s-x a", gateway_text(&run));
+    (void) gateway_tell("DEL unit:run:%s", gateway_text(&run));
+    (void) gateway_tell("RENAME unit:run:%s-x unit:run:%s",
+                        gateway_text(&run), gateway_text(&run));
+
+    gateway_ask(&op, 0);
+    ok(!gateway_locate(&b, 4001, &op), "nor what is no string");
+
+    ok(!strcmp(gateway_tell("EVAL return(redis.call('PTTL',KEYS[1])>0) 1 "
+                            "unit:run:%s",
+                            gateway_text(&op.run_id)), ""),
+       "a key without an owner");
+
+    gateway_close(&a);
+    gateway_close(&b);
+}
+
+
+/* The client goes away while its start is on the way. */
+
+static void
+test_cancel(void)
+{
+    int              answered;
+    gateway_t        a;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+
+    answered = 0;
+
+    gateway_ask(&op, 50);
+    op.data = &answered;
+    is_int(a.store->admit(a.store, &op), NGX_AGAIN, "a start is on its way");
+    a.store->cancel(a.store, &op);
+    a.store->cancel(a.store, &op);
+    memset(&op, 0xa5, sizeof(op));
+
+    loop_for(50);
+    is_int(answered, 0, "cancelled, it is not answered");
+    is_int(gateway_held(50), 0, "and its slot was given back");
+    ok(!strcmp(gateway_tell("EXISTS %s", gateway_key("window", 50)), ""),
+       "though it was counted");
+
+    gateway_ask(&op, 50);
+    op.data = &answered;
+    op.run_id = store_uuid(5000);
+    is_int(a.store->locate(a.store, &op), NGX_AGAIN, "so is a question");
+    a.store->cancel(a.store, &op);
+    memset(&op, 0xa5, sizeof(op));
+    loop_for(50);
+    is_int(answered, 0, "cancelled, it is not answered");
+
+    gateway_close(&a);
+}
+
+
+/* An error fails one decision, and takes nothing with it. */
+
+static void
+test_errors(void)
+{
+    gateway_t        a;
+    phrony_uuid_t    run;
+    ngx_phrony_op_t  op, first;
+
+    gateway_open(&a, 1024 * 1024);
+
+    (void) gateway_start(&a, 60, &first);
+    (void) gateway_tell("SET %s broken", gateway_key("window", 60));
+
+    gateway_settle(&a, &first, PHRONY_LEASE_BIND, 6000);
+
+    gateway_ask(&op, 60);
+    is_int(gateway_admit(&a, &op), NGX_AGAIN, "a start on a broken key");
+    ok(op.granted && op.leased && gateway_is(&op, "local"),
+       "is decided here");
+
+    gateway_ask(&op, 60);
+    op.local = 0;
+    (void) gateway_admit(&a, &op);
+    ok(op.failed && !op.granted, "or has failed");
+
+    ok(loop_until(gateway_told, &a, 5000), "settlements are told later");
+    run = store_uuid(6000);
+    is_int(gateway_score(60, &run), 1, "those that went along, too");
+
+    ok(gateway_start(&a, 61, &op) && gateway_is(&op, "redis"),
+       "other triggers do not notice");
+
+    /* the key of the runs itself */
+
+    (void) gateway_tell("SET %s broken", gateway_key("runs", 62));
+    gateway_see(&a, 62, PHRONY_LEASE_END, 6001);
+    loop_for(50);
+    is_int(gateway_root(&a)->nuntold, 0,
+           "what cannot be told is not tried for ever");
+
+    ok(gateway_sound(&a), "the zone is sound");
+
+    gateway_close(&a);
+}
+
+
+/* What is no verdict. */
+
+static void
+test_garbage(void)
+{
+    phrony_resp_t         reply;
+    ngx_phrony_op_t       op;
+    ngx_phrony_verdict_t  verdict;
+
+    static const int64_t  good[] = { 1, 1, 3, 1000, 0, 4, 5000, 0, 2 };
+    static const int64_t  refused[] = { 1, 0, 3, 1000, 0, 4, 5000, 0, 2 };
+    static const int64_t  bad[][9] = {
+        { 2, 1, 3, 1000, 0, 4, 5000, 0, 2 },
+        { 1, 3, 3, 1000, 0, 4, 5000, 0, 2 },
+        { 1, -1, 3, 1000, 0, 4, 5000, 0, 2 },
+        { 1, 1, -1, 1000, 0, 4, 5000, 0, 2 },
+        { 1, 1, 4294967296, 1000, 0, 4, 5000, 0, 2 },
+        { 1, 1, 3, -2, 0, 4, 5000, 0, 2 },
+        { 1, 1, 3, 1000, -2, 4, 5000, 0, 2 },
+        { 1, 1, 3, 1000, 0, -4, 5000, 0, 2 },
+        { 1, 1, 3, 1000, 0, 4, 1LL << 40, 0, 2 },
+        { 1, 1, 3, 1000, 0, 4, 5000, 1LL << 31, 2 },
+        { 1, 1, 3, 1000, 0, 4, 5000, 0, -1 },
+        { 1, 1, 3, 1000, 0, 4, 5000, 0, 1LL << 32 }
+    };
+
+    size_t                i;
+
+    ok(parses(good, 9, 0), "nine numbers are a verdict");
+    ok(!parses(good, 8, 0), "eight are not");
+    ok(parses(good, 5, 1), "five are one on a read");
+    ok(!parses(good, 4, 1), "four are not");
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ok(!parses(bad[i], 9, 0), "numbers out of their range, %d", (int) i);
+    }
+
+    memset(&reply, 0, sizeof(reply));
+    reply.type = PHRONY_RESP_INTEGER;
+    is_int(ngx_phrony_verdict_parse(&verdict, &reply, 0), NGX_ERROR,
+           "a number is no verdict");
+    reply.type = PHRONY_RESP_NIL;
+    is_int(ngx_phrony_verdict_parse(&verdict, &reply, 0), NGX_ERROR,
+           "nor is nothing");
+
+    gateway_ask(&op, 1);
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 10);
+
+    memset(&verdict, 0, sizeof(verdict));
+    verdict.minute.sum = (uint32_t) refused[2];
+    is_int(ngx_phrony_verdict_apply(&verdict, &op, 0), NGX_ERROR,
+           "a refusal that no limit explains is not about this start");
+}
+
+
+static int
+parses(const int64_t *numbers, size_t n, ngx_uint_t read)
+{
+    size_t                i;
+    phrony_resp_t         reply, elements[9];
+    ngx_phrony_verdict_t  verdict;
+
+    memset(elements, 0, sizeof(elements));
+    memset(&reply, 0, sizeof(reply));
+
+    for (i = 0; i < n; i++) {
+        elements[i].type = PHRONY_RESP_INTEGER;
+        elements[i].integer = numbers[i];
+    }
+
+    reply.type = PHRONY_RESP_ARRAY;
+    reply.n = n;
+    reply.elements = elements;
+
+    return ngx_phrony_verdict_parse(&verdict, &reply, read) == NGX_OK;
+}
+
+
+/* Conditions that the server is asked about. */
+
+static int
+is_held(void *data)
+{
+    phrony_uuid_t  run;
+
+    run = store_uuid(watched);
+
+    return gateway_score(30, &run) == 1;
+}
+
+
+static int
+is_free(void *data)
+{
+    return gateway_held(watched) == 0;
+}
