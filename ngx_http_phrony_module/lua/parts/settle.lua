@@ -1,0 +1,94 @@
+-- Applies the settlements ARGV[first] and following to the trigger's runs.
+-- Sets "added" if the key is there now and needs a TTL: of "ttl" at least,
+-- which becomes the longest that was given to a run.  Sets "doubt" if the key
+-- may have been made just now, and so has none.
+--
+-- A settlement is 88 characters, each part of a fixed width:
+--
+--     event   1  B bind, E end, S seen, R release, A abandon, H hold
+--     lease  36  UUID in lower case, or 36 "-" for none
+--     run    36  likewise
+--     ttl    15  ms, with zeros in front
+--
+--     B   the lease becomes the run, which holds a slot, unless it is known
+--         to have ended
+--     E   the run has ended, known or not; its lease is released
+--     S   a run that is known lives longer; nothing, if it is not known
+--     R   the lease is released
+--     A   the lease is released, should it have been taken, and not granted
+--         any more, should it not
+--     H   a slot was taken by the run, or the lease if there is none, while
+--         Redis was away; as in B
+--
+-- What is added comes before what it replaces is removed: a set that becomes
+-- empty is gone, and its TTL with it.
+
+local none = '------------------------------------'
+
+for i = first, #ARGV do
+    local s = ARGV[i]
+    local event, lease = s:sub(1, 1), s:sub(2, 37)
+
+    if #s ~= 88 then
+        return redis.error_reply('PHRONYARGUMENT not a settlement')
+
+    elseif event == 'R' then
+        call('ZREM', runs, lease)
+
+    else
+        local run, life = s:sub(38, 73), s:sub(74) + 0
+        local expires = ('%d'):format(now + life)
+        local new = 0
+
+        if event == 'A' or event == 'H' and run == none then
+            run, lease = lease, none
+        end
+
+        if event == 'B' or event == 'H' then
+            new = call('ZADD', runs, 'NX', expires, run)
+
+            if new == 0 then
+
+                -- known: if it has ended it stays so
+
+                if call('ZSCORE', runs, run) + 0 < -now then
+                    expires = '-' .. expires
+                end
+
+                call('ZADD', runs, expires, run)
+            end
+
+        elseif event == 'E' or event == 'A' then
+            new = call('ZADD', runs, '-' .. expires, run)
+
+        elseif event == 'S' then
+            local score = (call('ZSCORE', runs, run) or 0) + 0
+
+            if score > now then
+                call('ZADD', runs, expires, run)
+
+            elseif score < -now then
+                call('ZADD', runs, '-' .. expires, run)
+
+            else
+                life = -1
+            end
+
+        else
+            return redis.error_reply('PHRONYARGUMENT unknown settlement')
+        end
+
+        if lease ~= none and call('ZREM', runs, lease) == 1 then
+            new = 0
+        end
+
+        if new == 1 then
+            doubt = true
+        end
+
+        if life >= 0 then
+            added = true
+            ttl = math.max(ttl, life)
+        end
+    end
+end
