@@ -17,6 +17,8 @@ _Static_assert(sizeof(phrony_key_t) == PHRONY_MEMORY_ALIGN,
 _Static_assert(PHRONY_TABLE_MAX < 1 << 30, "an index has 30 bits");
 
 
+static int phrony_policy_build_push_workspace(phrony_policy_build_t *build,
+    const phrony_workspace_t *workspace);
 static int phrony_policy_build_unique(const phrony_record_t *record,
     const char *member, uint32_t other);
 static int phrony_policy_build_reference(phrony_policy_build_t *build,
@@ -40,6 +42,7 @@ phrony_policy_build_init(phrony_policy_build_t *build,
     phrony_policy_t  *policy;
 
     build->error = error;
+    build->partial = 0;
 
     policy = malloc(sizeof(phrony_policy_t));
     build->policy = policy;
@@ -81,10 +84,7 @@ phrony_policy_build_workspace(phrony_policy_build_t *build,
 {
     int                  active;
     uint32_t             other;
-    phrony_table_t      *workspaces;
     phrony_workspace_t   workspace;
-
-    workspaces = &build->policy->workspaces;
 
     memset(&workspace, 0, sizeof(phrony_workspace_t));
     active = 1;
@@ -97,14 +97,48 @@ phrony_policy_build_workspace(phrony_policy_build_t *build,
 
     workspace.active = active ? 1 : 0;
 
-    other = phrony_index_find(&build->by_workspace, workspaces,
+    other = phrony_index_find(&build->by_workspace,
+                              &build->policy->workspaces,
                               workspace.id.bytes);
 
     if (phrony_policy_build_unique(record, "id", other) == -1) {
         return -1;
     }
 
-    if (phrony_table_push(workspaces, &workspace) == -1
+    return phrony_policy_build_push_workspace(build, &workspace);
+}
+
+
+int
+phrony_policy_build_foreign(phrony_policy_build_t *build,
+    const phrony_uuid_t *id)
+{
+    uint32_t            n;
+    phrony_workspace_t  workspace;
+
+    n = phrony_index_find(&build->by_workspace, &build->policy->workspaces,
+                          id->bytes);
+
+    if (n != PHRONY_TABLE_NONE) {
+        return 0;
+    }
+
+    memset(&workspace, 0, sizeof(phrony_workspace_t));
+    workspace.id = *id;
+
+    return phrony_policy_build_push_workspace(build, &workspace);
+}
+
+
+static int
+phrony_policy_build_push_workspace(phrony_policy_build_t *build,
+    const phrony_workspace_t *workspace)
+{
+    phrony_table_t  *workspaces;
+
+    workspaces = &build->policy->workspaces;
+
+    if (phrony_table_push(workspaces, workspace) == -1
         || phrony_index_add(&build->by_workspace, workspaces) == -1)
     {
         return phrony_policy_build_nomem(build);
@@ -214,6 +248,11 @@ phrony_policy_build_unique(const phrony_record_t *record, const char *member,
 {
     if (other == PHRONY_TABLE_NONE) {
         return 0;
+    }
+
+    if (record->number == 0) {
+        return phrony_record_fail(record, "member \"%s\" is that of another "
+                                  "%s", member, record->kind);
     }
 
     return phrony_record_fail(record, "member \"%s\" is that of %s %zu",
@@ -438,8 +477,15 @@ phrony_policy_build_abort(phrony_policy_build_t *build)
 int
 phrony_policy_build_nomem(phrony_policy_build_t *build)
 {
-    build->error->line = 0;
-    snprintf(build->error->text, sizeof(build->error->text), "no memory");
+    return phrony_policy_error_nomem(build->error);
+}
+
+
+int
+phrony_policy_error_nomem(phrony_policy_error_t *error)
+{
+    error->line = 0;
+    snprintf(error->text, sizeof(error->text), "no memory");
 
     return -1;
 }

@@ -51,6 +51,8 @@ typedef struct {
     phrony_index_t           by_workspace;
     phrony_index_t           by_key_id;
     phrony_policy_error_t   *error;
+    unsigned                 partial:1;     /* not all triggers are there:
+                                               scopes of others are left out */
 } phrony_policy_build_t;
 
 
@@ -98,6 +100,12 @@ int phrony_policy_texts_add(phrony_policy_build_t *build,
     phrony_trigger_t *trigger);
 
 
+/* Adds a workspace of which only the id is known: nobody may use it. */
+
+int phrony_policy_build_foreign(phrony_policy_build_t *build,
+    const phrony_uuid_t *id);
+
+
 /* Completes and returns the policy, which is the caller's now. */
 
 phrony_policy_t *phrony_policy_build_done(phrony_policy_build_t *build);
@@ -108,9 +116,10 @@ phrony_policy_t *phrony_policy_build_done(phrony_policy_build_t *build);
 void phrony_policy_build_abort(phrony_policy_build_t *build);
 
 
-/* Fills build->error for want of memory; returns -1. */
+/* Fills build->error, or any, for want of memory; returns -1. */
 
 int phrony_policy_build_nomem(phrony_policy_build_t *build);
+int phrony_policy_error_nomem(phrony_policy_error_t *error);
 
 
 PHRONY_HIDDEN_END

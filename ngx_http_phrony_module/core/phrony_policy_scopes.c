@@ -14,6 +14,8 @@ static int phrony_policy_scopes_read(phrony_policy_build_t *build,
 static int phrony_policy_scopes_find(phrony_policy_build_t *build,
     const phrony_record_t *record, const phrony_key_t *key,
     uint32_t *trigger);
+static int phrony_policy_scopes_fail(const phrony_record_t *record,
+    uint32_t n, const char *before, const char *after);
 static uint32_t phrony_policy_scopes_sort(uint32_t *triggers, uint32_t n);
 static int phrony_policy_scopes_compare(const void *one, const void *two);
 
@@ -85,6 +87,10 @@ phrony_policy_scopes_read(phrony_policy_build_t *build,
             return -1;
         }
 
+        if (trigger == PHRONY_TABLE_NONE) {
+            continue;
+        }
+
         if (phrony_table_push(&build->policy->scopes, &trigger) == -1) {
             return phrony_policy_build_nomem(build);
         }
@@ -97,7 +103,10 @@ phrony_policy_scopes_read(phrony_policy_build_t *build,
 }
 
 
-/* Finds the trigger of the scope that is being read. */
+/*
+ * Finds the trigger of the scope that is being read, PHRONY_TABLE_NONE if it
+ * may be missing and is.
+ */
 
 static int
 phrony_policy_scopes_find(phrony_policy_build_t *build,
@@ -120,7 +129,13 @@ phrony_policy_scopes_find(phrony_policy_build_t *build,
 
     n = phrony_index_find(&policy->by_trigger, &policy->triggers, id.bytes);
 
+    *trigger = n;
+
     if (n == PHRONY_TABLE_NONE) {
+        if (build->partial) {
+            return 0;
+        }
+
         return phrony_record_fail(record, "member \"triggerId\" names no "
                                   "trigger");
     }
@@ -133,20 +148,33 @@ phrony_policy_scopes_find(phrony_policy_build_t *build,
         }
 
         if (!phrony_uuid_eq(&agent_id, &found->agent_id)) {
-            return phrony_record_fail(record, "member \"agentId\" is not the "
-                                      "agent of trigger %zu", (size_t) n + 1);
+            return phrony_policy_scopes_fail(record, n, "member \"agentId\" "
+                                             "is not the agent of", "");
         }
     }
 
     if (found->workspace != key->workspace) {
-        return phrony_record_fail(record, "member \"triggerId\" names trigger "
-                                  "%zu, of another workspace than the key's",
-                                  (size_t) n + 1);
+        return phrony_policy_scopes_fail(record, n, "member \"triggerId\" "
+                                         "names", ", of another workspace "
+                                         "than the key's");
     }
 
-    *trigger = n;
-
     return 0;
+}
+
+
+/* A sentence with trigger "n" in it, which has a number if the key has. */
+
+static int
+phrony_policy_scopes_fail(const phrony_record_t *record, uint32_t n,
+    const char *before, const char *after)
+{
+    if (record->number == 0) {
+        return phrony_record_fail(record, "%s the trigger%s", before, after);
+    }
+
+    return phrony_record_fail(record, "%s trigger %zu%s", before,
+                              (size_t) n + 1, after);
 }
 
 

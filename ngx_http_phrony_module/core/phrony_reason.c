@@ -127,7 +127,18 @@ static const phrony_reason_info_t  phrony_reasons[PHRONY_REASON_MAX] = {
     [PHRONY_REASON_STORE_UNAVAILABLE] = phrony_reason(503,
         "store_unavailable",
         "Request cannot be decided now",
-        "Try again in a few seconds.")
+        "Try again in a few seconds."),
+
+    [PHRONY_REASON_POLICY_UNAVAILABLE] = phrony_reason(503,
+        "policy_unavailable",
+        "API key cannot be checked now",
+        "Try again in a few seconds."),
+
+    [PHRONY_REASON_POLICY_INVALID] = phrony_reason(503,
+        "policy_invalid",
+        "API key is not configured well",
+        "Tell the operator of this service that the records of this API key "
+        "are broken.")
 };
 
 

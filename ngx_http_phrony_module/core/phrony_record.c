@@ -281,22 +281,27 @@ phrony_record_name(const phrony_record_t *record, char *buf, size_t size)
 
     value = json_object_get(record->json, "id");
 
+    len = (size_t) snprintf(buf, size, "%s", record->kind);
+
+    if (record->number) {
+        len += (size_t) snprintf(buf + len, size - len, " %zu",
+                                 record->number);
+    }
+
     if (json_is_string(value)) {
         text = phrony_record_str(value);
-        snprintf(buf, size, "%s %zu (\"%s\"): ", record->kind, record->number,
-                 phrony_record_print(id, sizeof(id), &text));
-
-    } else {
-        snprintf(buf, size, "%s %zu: ", record->kind, record->number);
+        len += (size_t) snprintf(buf + len, size - len, " (\"%s\")",
+                                 phrony_record_print(id, sizeof(id), &text));
     }
 
-    len = strlen(buf);
+    len += (size_t) snprintf(buf + len, size - len, ": ");
 
     if (record->nscope) {
-        snprintf(buf + len, size - len, "scope %zu: ", record->nscope);
+        len += (size_t) snprintf(buf + len, size - len, "scope %zu: ",
+                                 record->nscope);
     }
 
-    return strlen(buf);
+    return len;
 }
 
 

@@ -28,8 +28,10 @@ PHRONY_HIDDEN_BEGIN
 
 typedef struct {
     const char              *kind;      /* "workspace", "trigger", "key" */
-    size_t                   number;    /* in its array, 1 is the first */
-    size_t                   line;      /* of the file, where it begins */
+    size_t                   number;    /* in its array, 1 is the first;
+                                           0: it stands alone */
+    size_t                   line;      /* of the file, where it begins;
+                                           0: there is none */
     const json_t            *json;      /* the object */
     const json_t            *scope;     /* NULL: none is being read */
     size_t                   nscope;    /* 1 is the first */
@@ -92,7 +94,8 @@ phrony_str_t phrony_record_str(const json_t *string);
 
 /*
  * Fills record->error with the record's name, 'key 17 ("9f2c…"): ' or
- * 'key 17 ("9f2c…"): scope 2: ', and the printf-like sentence after it.
+ * 'key 17 ("9f2c…"): scope 2: ', without the 17 if it stands alone, and the
+ * printf-like sentence after it.
  * Returns -1.
  */
 

@@ -59,6 +59,19 @@ phrony_uuid_eq(const phrony_uuid_t *a, const phrony_uuid_t *b)
 }
 
 
+/* Returns 1 for the nil UUID, all of whose bits are zero (RFC 9562). */
+
+static inline int
+phrony_uuid_nil(const phrony_uuid_t *uuid)
+{
+    uint64_t  half[2];
+
+    memcpy(half, uuid->bytes, PHRONY_UUID_LEN);
+
+    return (half[0] | half[1]) == 0;
+}
+
+
 PHRONY_HIDDEN_END
 
 

@@ -14,6 +14,12 @@ static u_char *ngx_phrony_policy_file_contents(ngx_pool_t *pool,
 static void ngx_phrony_policy_file_failed(phrony_policy_error_t *error,
     char *what, ngx_err_t err);
 static void ngx_phrony_policy_file_cleanup(void *data);
+static ngx_int_t ngx_phrony_policy_file_find(ngx_phrony_source_t *source,
+    ngx_phrony_lookup_t *lookup);
+static void ngx_phrony_policy_file_release(ngx_phrony_source_t *source,
+    ngx_phrony_lookup_t *lookup);
+static void ngx_phrony_policy_file_stat(ngx_phrony_source_t *source,
+    phrony_policy_stat_t *stat);
 
 
 phrony_policy_t *
@@ -158,4 +164,51 @@ static void
 ngx_phrony_policy_file_cleanup(void *data)
 {
     phrony_policy_free(data);
+}
+
+
+void
+ngx_phrony_policy_file_init(ngx_phrony_policy_file_t *file,
+    const phrony_policy_t *policy)
+{
+    file->source.find = ngx_phrony_policy_file_find;
+    file->source.release = ngx_phrony_policy_file_release;
+    file->source.stat = ngx_phrony_policy_file_stat;
+    file->policy = policy;
+}
+
+
+static ngx_int_t
+ngx_phrony_policy_file_find(ngx_phrony_source_t *source,
+    ngx_phrony_lookup_t *lookup)
+{
+    ngx_phrony_policy_file_t  *file;
+
+    file = (ngx_phrony_policy_file_t *) source;
+
+    lookup->policy = file->policy;
+    lookup->key = phrony_policy_key(file->policy, lookup->digest);
+
+    lookup->state = lookup->key ? NGX_PHRONY_LOOKUP_FOUND
+                                : NGX_PHRONY_LOOKUP_UNKNOWN;
+
+    return NGX_OK;
+}
+
+
+/* The policy is there as long as the configuration is. */
+
+static void
+ngx_phrony_policy_file_release(ngx_phrony_source_t *source,
+    ngx_phrony_lookup_t *lookup)
+{
+    /* void */
+}
+
+
+static void
+ngx_phrony_policy_file_stat(ngx_phrony_source_t *source,
+    phrony_policy_stat_t *stat)
+{
+    phrony_policy_stat(((ngx_phrony_policy_file_t *) source)->policy, stat);
 }

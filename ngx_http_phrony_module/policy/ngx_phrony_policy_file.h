@@ -11,7 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "../core/phrony_policy.h"
+#include "ngx_phrony_policy.h"
 
 
 PHRONY_HIDDEN_BEGIN
@@ -26,6 +26,20 @@ PHRONY_HIDDEN_BEGIN
 
 phrony_policy_t *ngx_phrony_policy_file_load(ngx_pool_t *pool,
     ngx_str_t *name, phrony_policy_error_t *error);
+
+
+/* All policy there is, in this process's memory: every answer is at once. */
+
+typedef struct {
+    ngx_phrony_source_t      source;        /* the first member */
+    const phrony_policy_t   *policy;
+} ngx_phrony_policy_file_t;
+
+
+/* Makes a source of a policy, which must outlive it. */
+
+void ngx_phrony_policy_file_init(ngx_phrony_policy_file_t *file,
+    const phrony_policy_t *policy);
 
 
 PHRONY_HIDDEN_END

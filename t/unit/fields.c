@@ -71,7 +71,9 @@ static const reason_t  reasons[] = {
     { PHRONY_REASON_INPUT_TOO_LARGE, 413, "input_too_large" },
     { PHRONY_REASON_RATE_LIMITED, 429, "rate_limited" },
     { PHRONY_REASON_CONCURRENCY_LIMITED, 429, "concurrency_limited" },
-    { PHRONY_REASON_STORE_UNAVAILABLE, 503, "store_unavailable" }
+    { PHRONY_REASON_STORE_UNAVAILABLE, 503, "store_unavailable" },
+    { PHRONY_REASON_POLICY_UNAVAILABLE, 503, "policy_unavailable" },
+    { PHRONY_REASON_POLICY_INVALID, 503, "policy_invalid" }
 };
 
 #define REASONS  (sizeof(reasons) / sizeof(reasons[0]))
