@@ -9,6 +9,7 @@
 #include "ngx_http_phrony_body.h"
 #include "ngx_http_phrony_headers.h"
 #include "ngx_http_phrony_refuse.h"
+#include "ngx_http_phrony_wait.h"
 
 
 static ngx_int_t ngx_http_phrony_start(ngx_http_request_t *r,
@@ -18,7 +19,11 @@ static ngx_int_t ngx_http_phrony_read(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_decide(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_decided(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_store_failed(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+static ngx_uint_t ngx_http_phrony_zone_decides(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_log_full(ngx_http_request_t *r);
 static ngx_int_t ngx_http_phrony_limited(ngx_http_request_t *r,
@@ -55,15 +60,18 @@ ngx_http_phrony_admit_handler(ngx_http_request_t *r)
         return (rc == NGX_OK) ? NGX_DECLINED : rc;
     }
 
-    if (!ngx_http_phrony_authorized(r, ctx)) {
+    if (ctx->asked) {
+        return ngx_http_phrony_decided(r, ctx);
+    }
 
-        if (ngx_http_phrony_authorize(r, ctx) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    rc = ngx_http_phrony_authorize_once(r, ctx);
 
-        if (!ctx->authorized) {
-            return ngx_http_phrony_refuse(r, ctx, ctx->reason);
-        }
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (!ctx->authorized) {
+        return ngx_http_phrony_refuse(r, ctx, ctx->reason);
     }
 
     if (ctx->route.kind == PHRONY_ROUTE_START) {
@@ -155,32 +163,63 @@ ngx_http_phrony_read(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 static ngx_int_t
 ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
-    ngx_http_phrony_main_conf_t  *pmcf;
+    ngx_int_t         rc;
+    ngx_phrony_op_t  *op;
 
-    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+    op = &ctx->op;
 
-    ctx->op.trigger_id = ctx->trigger->id;
-    ctx->op.reservation_ttl = ctx->conf->reservation_ttl;
+    op->workspace_id = *ngx_http_phrony_workspace_id(ctx);
+    op->trigger_id = ctx->trigger->id;
+    op->reservation_ttl = ctx->conf->reservation_ttl;
+    op->local = (ctx->conf->store_failure == NGX_HTTP_PHRONY_FAILURE_LOCAL);
 
-    if (pmcf->store->admit(pmcf->store, &ctx->op) != NGX_OK) {
+    rc = ngx_http_phrony_ask_admit(ctx);
+
+    ctx->asked = 1;
+
+    if (rc == NGX_AGAIN) {
+        return ngx_http_phrony_suspend(r, ctx);
+    }
+
+    op->failed = (rc != NGX_OK);
+
+    return ngx_http_phrony_decided(r, ctx);
+}
+
+
+/* The store has answered, at once or after the request had waited for it. */
+
+static ngx_int_t
+ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
+    ngx_phrony_op_t  *op;
+
+    op = &ctx->op;
+
+    if (ctx->pending) {
+        return NGX_AGAIN;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "phrony decided, failed: %ui, granted: %ui, leased: %ui",
+                   (ngx_uint_t) op->failed, (ngx_uint_t) op->granted,
+                   (ngx_uint_t) op->leased);
+
+    if (op->failed) {
         return ngx_http_phrony_store_failed(r, ctx);
     }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "phrony decide, granted: %ui, leased: %ui",
-                   (ngx_uint_t) ctx->op.granted, (ngx_uint_t) ctx->op.leased);
-
     ctx->counted = 1;
 
-    if (!ctx->op.granted) {
+    if (!op->granted) {
         return ngx_http_phrony_limited(r, ctx);
     }
 
-    if (ctx->op.read) {
+    if (op->read) {
         return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_PASSED);
     }
 
-    if (!ctx->op.leased) {
+    if (!op->leased) {
         ngx_http_phrony_log_full(r);
     }
 
@@ -189,15 +228,17 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
 
 /*
- * There is no other memory to fall back to, so for a start "local" is to
- * deny; a read is left to the upstream.
+ * What "local" has is a full zone, and no other memory to fall back to, so
+ * for a start it is to deny; a read is left to the upstream.
  */
 
 static ngx_int_t
 ngx_http_phrony_store_failed(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
-    ngx_http_phrony_log_full(r);
+    if (ngx_http_phrony_zone_decides(r, ctx)) {
+        ngx_http_phrony_log_full(r);
+    }
 
     if (ctx->op.read
         && ctx->conf->store_failure != NGX_HTTP_PHRONY_FAILURE_DENY)
@@ -216,6 +257,20 @@ ngx_http_phrony_store_failed(ngx_http_request_t *r,
     }
 
     return ngx_http_phrony_refuse(r, ctx, ctx->reason);
+}
+
+
+/* Where Redis does, its connection logs what is wrong. */
+
+static ngx_uint_t
+ngx_http_phrony_zone_decides(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx)
+{
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+
+    return ctx->op.local || pmcf->store == &pmcf->memory.store;
 }
 
 

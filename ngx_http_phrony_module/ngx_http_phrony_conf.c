@@ -5,18 +5,15 @@
 
 
 #include "ngx_http_phrony_conf.h"
+#include "ngx_http_phrony_redis.h"
 #include "ngx_http_phrony_status.h"
-#include "policy/ngx_phrony_policy_file.h"
 
 
 #define NGX_HTTP_PHRONY_CHALLENGE  "ApiKey realm=\"\""
 
 
-static ngx_int_t ngx_http_phrony_zone_init(ngx_shm_zone_t *shm_zone,
-    void *data);
-static ngx_int_t ngx_http_phrony_zone_reuse(ngx_shm_zone_t *shm_zone,
+static ngx_int_t ngx_http_phrony_check_policy(ngx_conf_t *cf,
     ngx_http_phrony_main_conf_t *pmcf);
-static void ngx_http_phrony_zone_resized(ngx_shm_zone_t *shm_zone);
 static void ngx_http_phrony_needed(ngx_conf_t *cf, ngx_str_t *by);
 static char *ngx_http_phrony_default_status(ngx_conf_t *cf,
     ngx_http_phrony_loc_conf_t *conf);
@@ -62,6 +59,11 @@ ngx_http_phrony_create_main_conf(ngx_conf_t *cf)
     if (pmcf == NULL) {
         return NULL;
     }
+
+    pmcf->policy_cache = NGX_CONF_UNSET_MSEC;
+    pmcf->policy_stale = NGX_CONF_UNSET_MSEC;
+
+    ngx_http_phrony_redis_unset(&pmcf->redis);
 
     ngx_phrony_store_memory_init(&pmcf->memory, &pmcf->zone);
     pmcf->store = &pmcf->memory.store;
@@ -181,11 +183,27 @@ ngx_http_phrony_check_conf(ngx_conf_t *cf)
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_phrony_module);
 
+    if (ngx_http_phrony_redis_init(cf, &pmcf->redis) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_phrony_check_policy(cf, pmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (pmcf->redis.redis.url.len) {
+        ngx_phrony_store_redis_init(&pmcf->shared, &pmcf->zone,
+                                    &pmcf->redis.prefix,
+                                    pmcf->redis.redis.parsed.mode
+                                    == PHRONY_REDIS_CLUSTER);
+        pmcf->store = &pmcf->shared.store;
+    }
+
     if (pmcf->needed_by.len == 0) {
         return NGX_OK;
     }
 
-    if (pmcf->shm_zone == NULL || pmcf->policy == NULL) {
+    if (pmcf->shm_zone == NULL || pmcf->source == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"%V\" in %V:%ui requires \"%s\"",
                       &pmcf->needed_by, &pmcf->needed_file,
@@ -197,6 +215,43 @@ ngx_http_phrony_check_conf(ngx_conf_t *cf)
     pmcf->request_id = ngx_http_get_variable_index(cf, &request_id);
 
     return (pmcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
+/* Where the records are, what is fetched and when it is old. */
+
+static ngx_int_t
+ngx_http_phrony_check_policy(ngx_conf_t *cf,
+    ngx_http_phrony_main_conf_t *pmcf)
+{
+    if (pmcf->source != &pmcf->fetched.source) {
+
+        if (pmcf->policy_cache == NGX_CONF_UNSET_MSEC
+            && pmcf->policy_stale == NGX_CONF_UNSET_MSEC)
+        {
+            return NGX_OK;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%s\" requires \"phrony_policy redis\"",
+                      pmcf->policy_cache != NGX_CONF_UNSET_MSEC
+                      ? "phrony_policy_cache" : "phrony_policy_stale");
+        return NGX_ERROR;
+    }
+
+    if (pmcf->redis.redis.url.len == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"phrony_policy redis\" requires \"phrony_redis\"");
+        return NGX_ERROR;
+    }
+
+    ngx_conf_init_msec_value(pmcf->policy_cache, 5000);
+    ngx_conf_init_msec_value(pmcf->policy_stale, 10 * 60 * 1000);
+
+    ngx_phrony_policy_redis_init(&pmcf->fetched, &pmcf->zone,
+                                 &pmcf->redis.prefix, pmcf->policy_cache,
+                                 pmcf->policy_stale);
+    return NGX_OK;
 }
 
 
@@ -228,164 +283,29 @@ ngx_http_phrony_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_phrony_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_phrony_main_conf_t *pmcf = conf;
-
-    u_char     *p;
-    ssize_t     size;
-    ngx_str_t  *value, name, s;
-
-    if (pmcf->shm_zone) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    p = ngx_strlchr(value[1].data, value[1].data + value[1].len, ':');
-
-    if (p == NULL || p == value[1].data) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone \"%V\", it must be name:size",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    name.data = value[1].data;
-    name.len = p - name.data;
-
-    s.data = p + 1;
-    s.len = value[1].data + value[1].len - s.data;
-
-    size = ngx_parse_size(&s);
-
-    if (size == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone size \"%V\"", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (size < NGX_PHRONY_ZONE_MIN_SIZE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is too small, at least %dk is needed",
-                           &value[1], NGX_PHRONY_ZONE_MIN_SIZE / 1024);
-        return NGX_CONF_ERROR;
-    }
-
-    pmcf->shm_zone = ngx_shared_memory_add(cf, &name, size,
-                                           &ngx_http_phrony_module);
-    if (pmcf->shm_zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    pmcf->shm_zone->init = ngx_http_phrony_zone_init;
-    pmcf->shm_zone->data = pmcf;
-
-    return NGX_CONF_OK;
-}
-
-
-/* "data" is the configuration of the cycle before, if the zone is its own. */
-
-static ngx_int_t
-ngx_http_phrony_zone_init(ngx_shm_zone_t *shm_zone, void *data)
-{
-    ngx_http_phrony_main_conf_t  *pmcf;
-
-    pmcf = shm_zone->data;
-
-    pmcf->zone.shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    if (data || shm_zone->shm.exists) {
-        return ngx_http_phrony_zone_reuse(shm_zone, pmcf);
-    }
-
-    ngx_http_phrony_zone_resized(shm_zone);
-
-    if (ngx_phrony_zone_init(&pmcf->zone) != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "zone \"%V\" is too small for its tables",
-                      &shm_zone->shm.name);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_phrony_zone_reuse(ngx_shm_zone_t *shm_zone,
-    ngx_http_phrony_main_conf_t *pmcf)
-{
-    if (ngx_phrony_zone_attach(&pmcf->zone) != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "zone \"%V\" was laid out by another version of "
-                      "the module, nginx must be restarted or upgraded, "
-                      "or the zone renamed", &shm_zone->shm.name);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/* nginx gives a zone of another size new memory, and says nothing. */
-
-static void
-ngx_http_phrony_zone_resized(ngx_shm_zone_t *shm_zone)
-{
-    ngx_uint_t        i;
-    ngx_shm_zone_t   *old;
-    ngx_list_part_t  *part;
-
-    if (ngx_is_init_cycle(ngx_cycle)) {
-        return;
-    }
-
-    for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
-         part;
-         part = part->next)
-    {
-        old = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (old[i].shm.name.len != shm_zone->shm.name.len
-                || ngx_strncmp(old[i].shm.name.data, shm_zone->shm.name.data,
-                               shm_zone->shm.name.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
-                          "zone \"%V\" changes its size from %uz to %uz, "
-                          "its counts and leases start anew",
-                          &shm_zone->shm.name, old[i].shm.size,
-                          shm_zone->shm.size);
-            return;
-        }
-    }
-}
-
-
-char *
 ngx_http_phrony_policy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_phrony_main_conf_t *pmcf = conf;
 
     ngx_str_t              *value;
+    phrony_policy_t        *policy;
     phrony_policy_error_t   error;
 
-    if (pmcf->policy) {
+    if (pmcf->source) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
 
+    if (ngx_strcmp(value[1].data, "redis") == 0) {
+        pmcf->source = &pmcf->fetched.source;
+        return NGX_CONF_OK;
+    }
+
     if (value[1].len <= 5 || ngx_strncmp(value[1].data, "file=", 5) != 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", it must be file=path",
+                           "invalid parameter \"%V\", it must be file=path or "
+                           "redis",
                            &value[1]);
         return NGX_CONF_ERROR;
     }
@@ -397,9 +317,12 @@ ngx_http_phrony_policy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    pmcf->policy = ngx_phrony_policy_file_load(cf->pool, &pmcf->policy_file,
-                                               &error);
-    if (pmcf->policy) {
+    policy = ngx_phrony_policy_file_load(cf->pool, &pmcf->policy_file,
+                                         &error);
+    if (policy) {
+        ngx_phrony_policy_file_init(&pmcf->records, policy);
+        pmcf->source = &pmcf->records.source;
+
         return NGX_CONF_OK;
     }
 

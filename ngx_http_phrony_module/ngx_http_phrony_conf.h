@@ -24,7 +24,6 @@ ngx_int_t ngx_http_phrony_check_conf(ngx_conf_t *cf);
 /* Setters of directives. */
 
 char *ngx_http_phrony_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_phrony_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_phrony_policy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_phrony_terminal_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

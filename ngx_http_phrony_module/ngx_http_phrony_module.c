@@ -16,7 +16,10 @@
 #include "ngx_http_phrony_digest.h"
 #include "ngx_http_phrony_filter.h"
 #include "ngx_http_phrony_headers.h"
+#include "ngx_http_phrony_redis.h"
 #include "ngx_http_phrony_variables.h"
+#include "ngx_http_phrony_worker.h"
+#include "ngx_http_phrony_zone.h"
 
 
 #define NGX_HTTP_PHRONY_CONF                                                  \
@@ -37,6 +40,10 @@ static ngx_conf_post_t  ngx_http_phrony_positive_post =
     { ngx_http_phrony_check_positive };
 static ngx_conf_post_t  ngx_http_phrony_realm_post =
     { ngx_http_phrony_check_realm };
+static ngx_conf_post_t  ngx_http_phrony_timeout_post =
+    { ngx_http_phrony_check_timeout };
+static ngx_conf_post_t  ngx_http_phrony_prefix_post =
+    { ngx_http_phrony_check_prefix };
 
 
 static ngx_command_t  ngx_http_phrony_commands[] = {
@@ -60,6 +67,97 @@ static ngx_command_t  ngx_http_phrony_commands[] = {
       ngx_http_phrony_policy,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("phrony_policy_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, policy_cache),
+      NULL },
+
+    { ngx_string("phrony_policy_stale"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, policy_stale),
+      NULL },
+
+    { ngx_string("phrony_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_phrony_redis_url,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("phrony_redis_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.redis.timeout),
+      &ngx_http_phrony_timeout_post },
+
+    { ngx_string("phrony_redis_connect_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.redis.connect_timeout),
+      &ngx_http_phrony_timeout_post },
+
+    { ngx_string("phrony_redis_prefix"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.prefix),
+      &ngx_http_phrony_prefix_post },
+
+    { ngx_string("phrony_redis_user"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.redis.user),
+      NULL },
+
+    { ngx_string("phrony_redis_password_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.password_file),
+      NULL },
+
+    { ngx_string("phrony_redis_ssl_verify"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.ssl_verify),
+      NULL },
+
+    { ngx_string("phrony_redis_ssl_trusted_certificate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.ssl_trusted_certificate),
+      NULL },
+
+    { ngx_string("phrony_redis_ssl_name"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.ssl_name),
+      NULL },
+
+    { ngx_string("phrony_redis_ssl_certificate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.ssl_certificate),
+      NULL },
+
+    { ngx_string("phrony_redis_ssl_certificate_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_phrony_main_conf_t, redis.ssl_certificate_key),
       NULL },
 
     { ngx_string("phrony_store_failure"),
@@ -241,12 +339,17 @@ ngx_http_phrony_handler_add(ngx_conf_t *cf, ngx_uint_t phase,
 static ngx_int_t
 ngx_http_phrony_init_process(ngx_cycle_t *cycle)
 {
-    return ngx_http_phrony_digest_init(cycle);
+    if (ngx_http_phrony_digest_init(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_worker_init(cycle);
 }
 
 
 static void
 ngx_http_phrony_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_phrony_worker_done(cycle);
     ngx_http_phrony_digest_done();
 }

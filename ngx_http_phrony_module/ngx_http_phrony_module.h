@@ -25,8 +25,13 @@
 #include "core/phrony_policy.h"
 #include "core/phrony_reason.h"
 #include "core/phrony_route.h"
+#include "policy/ngx_phrony_policy.h"
+#include "policy/ngx_phrony_policy_file.h"
+#include "policy/ngx_phrony_policy_redis.h"
+#include "redis/ngx_phrony_redis.h"
 #include "store/ngx_phrony_store.h"
 #include "store/ngx_phrony_store_memory.h"
+#include "store/ngx_phrony_store_redis.h"
 
 
 #pragma GCC visibility push(hidden)
@@ -42,14 +47,42 @@ typedef enum {
 } ngx_http_phrony_failure_t;
 
 
+/* The phrony_redis directives; redis.url is empty without "phrony_redis". */
+
+typedef struct {
+    ngx_phrony_redis_conf_t      redis;
+    ngx_str_t                    prefix;
+    ngx_str_t                    password_file;
+
+    ngx_flag_t                   ssl_verify;
+    ngx_str_t                    ssl_trusted_certificate;
+    ngx_str_t                    ssl_name;
+    ngx_str_t                    ssl_certificate;
+    ngx_str_t                    ssl_certificate_key;
+#if (NGX_HTTP_SSL)
+    ngx_ssl_t                    ssl;
+#endif
+} ngx_http_phrony_redis_conf_t;
+
+
 typedef struct {
     ngx_shm_zone_t              *shm_zone;
     ngx_phrony_zone_t            zone;
+
     ngx_phrony_store_memory_t    memory;
-    ngx_phrony_store_t          *store;
+    ngx_phrony_store_redis_t     shared;        /* with "phrony_redis" */
+    ngx_phrony_store_t          *store;         /* one of the two */
 
     ngx_str_t                    policy_file;
-    phrony_policy_t             *policy;
+    ngx_msec_t                   policy_cache;
+    ngx_msec_t                   policy_stale;
+    ngx_phrony_policy_file_t     records;
+    ngx_phrony_policy_redis_t    fetched;       /* "phrony_policy redis" */
+    ngx_phrony_source_t         *source;        /* one of the two */
+
+    ngx_http_phrony_redis_conf_t redis;
+    ngx_phrony_redis_t          *connection;    /* of this worker */
+    ngx_phrony_redis_observer_t  observer;
 
     ngx_int_t                    request_id;    /* index of $request_id */
 

@@ -218,7 +218,9 @@ ngx_http_phrony_retry_after(ngx_http_phrony_ctx_t *ctx)
     ngx_uint_t       i;
     phrony_limit_t  *limit;
 
-    if (ctx->reason == PHRONY_REASON_STORE_UNAVAILABLE) {
+    if (ctx->reason == PHRONY_REASON_STORE_UNAVAILABLE
+        || ctx->reason == PHRONY_REASON_POLICY_UNAVAILABLE)
+    {
         return phrony_fields_seconds(NGX_HTTP_PHRONY_UNAVAILABLE_RETRY);
     }
 

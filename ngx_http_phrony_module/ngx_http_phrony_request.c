@@ -6,9 +6,13 @@
 
 #include "ngx_http_phrony_request.h"
 #include "ngx_http_phrony_settle.h"
+#include "ngx_http_phrony_wait.h"
 
 
+static ngx_http_phrony_ctx_t *ngx_http_phrony_add_ctx(ngx_http_request_t *r,
+    ngx_pool_cleanup_pt handler);
 static void ngx_http_phrony_cleanup(void *data);
+static void ngx_http_phrony_cleanup_other(void *data);
 
 
 ngx_http_phrony_ctx_t *
@@ -38,7 +42,6 @@ ngx_http_phrony_get_ctx(ngx_http_request_t *r)
 ngx_http_phrony_ctx_t *
 ngx_http_phrony_create_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t     *cln;
     ngx_http_phrony_ctx_t  *ctx;
 
     ctx = ngx_http_phrony_get_ctx(r);
@@ -46,6 +49,29 @@ ngx_http_phrony_create_ctx(ngx_http_request_t *r)
     if (ctx) {
         return ctx;
     }
+
+    ctx = ngx_http_phrony_add_ctx(r, ngx_http_phrony_cleanup);
+
+    if (ctx) {
+        ngx_http_set_ctx(r, ctx, ngx_http_phrony_module);
+    }
+
+    return ctx;
+}
+
+
+ngx_http_phrony_ctx_t *
+ngx_http_phrony_other_ctx(ngx_http_request_t *r)
+{
+    return ngx_http_phrony_add_ctx(r, ngx_http_phrony_cleanup_other);
+}
+
+
+static ngx_http_phrony_ctx_t *
+ngx_http_phrony_add_ctx(ngx_http_request_t *r, ngx_pool_cleanup_pt handler)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_phrony_ctx_t  *ctx;
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_phrony_ctx_t));
     if (cln == NULL) {
@@ -57,9 +83,7 @@ ngx_http_phrony_create_ctx(ngx_http_request_t *r)
 
     ctx->request = r;
 
-    cln->handler = ngx_http_phrony_cleanup;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_phrony_module);
+    cln->handler = handler;
 
     return ctx;
 }
@@ -73,6 +97,14 @@ ngx_http_phrony_reads_status(ngx_http_request_t *r,
            && ctx->route.exact
            && ctx->op.known
            && r->method == NGX_HTTP_GET;
+}
+
+
+const phrony_uuid_t *
+ngx_http_phrony_workspace_id(ngx_http_phrony_ctx_t *ctx)
+{
+    return &phrony_policy_workspace(ctx->lookup.policy,
+                                    ctx->key->workspace)->id;
 }
 
 
@@ -100,4 +132,12 @@ ngx_http_phrony_cleanup(void *data)
                    (ngx_uint_t) ctx->unsettled);
 
     ngx_http_phrony_settle(ctx);
+    ngx_http_phrony_forget(ctx);
+}
+
+
+static void
+ngx_http_phrony_cleanup_other(void *data)
+{
+    ngx_http_phrony_forget(data);
 }

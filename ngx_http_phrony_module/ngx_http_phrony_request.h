@@ -20,23 +20,44 @@ typedef enum {
 } ngx_http_phrony_outcome_t;
 
 
+/* How far steps 1 to 6 were taken; each but the last may have to wait. */
+
+typedef enum {
+    NGX_HTTP_PHRONY_STEP_BEGIN = 0,
+    NGX_HTTP_PHRONY_STEP_KEY,       /* the key was asked for */
+    NGX_HTTP_PHRONY_STEP_RUN,       /* so was the run, if there is one */
+    NGX_HTTP_PHRONY_STEP_DONE
+} ngx_http_phrony_step_t;
+
+
+/* What the request waits for. */
+
+typedef enum {
+    NGX_HTTP_PHRONY_NOTHING = 0,
+    NGX_HTTP_PHRONY_LOOKUP,         /* ctx->lookup */
+    NGX_HTTP_PHRONY_OP              /* ctx->op */
+} ngx_http_phrony_pending_t;
+
+
 /*
  * One client request, through all its internal redirects.
  *
- *     (none) -> authorized -> [body_read] -> decided -> [unsettled]
- *         \          \            \             \
- *          +----------+------------+-------------+--> refused
+ *     (none) -> authorized -> [body_read] -> [asked] -> decided -> [unsettled]
+ *         \          \            \                      \
+ *          +----------+------------+----------------------+--> refused
  *
  * It is the data of a pool cleanup, which is the last to settle what is held.
  */
 
-typedef struct {
+typedef struct ngx_http_phrony_ctx_s  ngx_http_phrony_ctx_t;
+
+struct ngx_http_phrony_ctx_s {
     ngx_http_request_t          *request;
     ngx_http_phrony_loc_conf_t  *conf;      /* of the location that decided */
 
     phrony_route_t               route;
 
-    /* of the policy; NULL where they do not apply or are not known */
+    /* of lookup.policy; NULL where they do not apply or are not known */
 
     const phrony_key_t          *key;
     const phrony_trigger_t      *trigger;
@@ -44,9 +65,16 @@ typedef struct {
     phrony_reason_t              reason;
     ngx_http_phrony_outcome_t    outcome;
 
+    ngx_http_phrony_step_t       step;
+    ngx_http_phrony_pending_t    pending;
+    ngx_phrony_lookup_t          lookup;
+
+    unsigned                     suspended:1;   /* until the answer is there */
+    unsigned                     guarded:1;     /* against termination */
     unsigned                     authorized:1;  /* steps 1 to 6, for uri */
     unsigned                     type_checked:1;    /* of the body */
     unsigned                     body_read:1;
+    unsigned                     asked:1;       /* the store, in step 8 */
     unsigned                     decided:1;     /* step 8 was taken */
     unsigned                     counted:1;     /* op.limits are true */
     unsigned                     unsettled:1;   /* an admitted start */
@@ -68,7 +96,15 @@ typedef struct {
     phrony_body_error_t          body_error;
     ngx_phrony_op_t              op;
     phrony_answer_t              answer;
-} ngx_http_phrony_ctx_t;
+
+    ngx_event_t                  event;         /* the answer is there */
+    ngx_msec_t                   since;         /* the store was asked */
+    ngx_msec_t                   store_time;    /* waited for it in all */
+
+    /* where a request was redirected to that had been decided on */
+
+    ngx_http_phrony_ctx_t       *elsewhere;
+};
 
 
 /*
@@ -82,10 +118,18 @@ ngx_http_phrony_ctx_t *ngx_http_phrony_get_ctx(ngx_http_request_t *r);
 
 ngx_http_phrony_ctx_t *ngx_http_phrony_create_ctx(ngx_http_request_t *r);
 
+/* Another one, by which get_ctx() does not find the request's. */
+
+ngx_http_phrony_ctx_t *ngx_http_phrony_other_ctx(ngx_http_request_t *r);
+
 /* Returns 1 if the answer says whether a known run has ended, else 0. */
 
 ngx_uint_t ngx_http_phrony_reads_status(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+
+/* The key's workspace; there is a key. */
+
+const phrony_uuid_t *ngx_http_phrony_workspace_id(ngx_http_phrony_ctx_t *ctx);
 
 /* The counters of the zone. */
 

@@ -23,6 +23,8 @@ static ngx_uint_t ngx_http_phrony_settle_run(ngx_http_phrony_ctx_t *ctx,
     ngx_phrony_settlement_t *settlement);
 static void ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
     ngx_http_phrony_exchange_t exchange);
+static void ngx_http_phrony_settle_owner(ngx_http_phrony_ctx_t *ctx,
+    ngx_phrony_settlement_t *settlement);
 static ngx_uint_t ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx);
 
 
@@ -56,8 +58,9 @@ ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
     settlement.start = 1;
     settlement.leased = ctx->op.leased;
     settlement.lease_id = ctx->op.lease_id;
-    settlement.trigger_id = ctx->trigger->id;
     settlement.run_ttl = ctx->conf->run_ttl;
+
+    ngx_http_phrony_settle_owner(ctx, &settlement);
 
     if (exchange == NGX_HTTP_PHRONY_STARTED
         && !ngx_http_phrony_settle_run(ctx, &settlement)
@@ -226,12 +229,26 @@ ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx)
     settlement.run_id = ctx->route.run_id;
     settlement.run_ttl = ctx->conf->run_ttl;
 
+    ngx_http_phrony_settle_owner(ctx, &settlement);
+
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "phrony observe, event: %d", settlement.event);
 
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_phrony_module);
     pmcf->store->settle(pmcf->store, &settlement);
+}
+
+
+/* A run that is known belongs to a trigger of the key's workspace. */
+
+static void
+ngx_http_phrony_settle_owner(ngx_http_phrony_ctx_t *ctx,
+    ngx_phrony_settlement_t *settlement)
+{
+    settlement->trigger_id = ctx->trigger->id;
+    settlement->agent_id = ctx->trigger->agent_id;
+    settlement->workspace_id = *ngx_http_phrony_workspace_id(ctx);
 }
 
 

@@ -12,8 +12,10 @@
 
 static u_char *ngx_http_phrony_status_store(u_char *p, u_char *last,
     ngx_http_phrony_main_conf_t *pmcf);
+static u_char *ngx_http_phrony_status_redis(u_char *p, u_char *last,
+    ngx_http_phrony_main_conf_t *pmcf);
 static u_char *ngx_http_phrony_status_policy(u_char *p, u_char *last,
-    phrony_policy_t *policy);
+    ngx_phrony_source_t *source);
 static u_char *ngx_http_phrony_status_requests(u_char *p, u_char *last,
     ngx_phrony_counters_t *counters);
 
@@ -47,7 +49,8 @@ ngx_http_phrony_status_handler(ngx_http_request_t *r)
                            "{\"version\":\"" NGX_HTTP_PHRONY_VERSION "\"");
 
     b->last = ngx_http_phrony_status_store(b->last, b->end, pmcf);
-    b->last = ngx_http_phrony_status_policy(b->last, b->end, pmcf->policy);
+    b->last = ngx_http_phrony_status_redis(b->last, b->end, pmcf);
+    b->last = ngx_http_phrony_status_policy(b->last, b->end, pmcf->source);
     b->last = ngx_http_phrony_status_requests(b->last, b->end,
                                               ngx_http_phrony_counters(r));
 
@@ -87,19 +90,52 @@ ngx_http_phrony_status_store(u_char *p, u_char *last,
                         ",\"store\":{\"name\":\"%V\",\"triggers\":%ui,"
                         "\"leases\":%ui,\"ended\":%ui,\"evicted\":%ui,"
                         "\"exhausted\":%ui,\"repaired\":%ui,"
-                        "\"size\":%uz,\"free\":%uz}",
+                        "\"untold\":%ui,\"size\":%uz,\"free\":%uz}",
                         &pmcf->store->label, s.triggers, s.leases, s.ended,
-                        s.evicted, s.exhausted, s.repaired, s.size, s.free);
+                        s.evicted, s.exhausted, s.repaired, s.untold,
+                        s.size, s.free);
+}
+
+
+/* "ready" is of the worker that answers, all else of all workers. */
+
+static u_char *
+ngx_http_phrony_status_redis(u_char *p, u_char *last,
+    ngx_http_phrony_main_conf_t *pmcf)
+{
+    ngx_phrony_root_t            *root;
+    ngx_phrony_redis_counters_t  *counters;
+
+    if (pmcf->connection == NULL) {
+        return p;
+    }
+
+    root = pmcf->zone.shpool->data;
+    counters = &root->redis;
+
+    return ngx_slprintf(p, last,
+                        ",\"redis\":{\"ready\":%s,\"commands\":%uA,"
+                        "\"errors\":%uA,\"connects\":%uA,\"failures\":%uA,"
+                        "\"timeouts\":%uA,\"lost\":%uA,\"refused\":%uA,"
+                        "\"redirected\":%uA,\"reloaded\":%uA}",
+                        ngx_phrony_redis_ready(pmcf->connection,
+                                               NGX_PHRONY_REDIS_ANY)
+                        ? "true" : "false",
+                        counters->commands, counters->errors,
+                        counters->connects, counters->failures,
+                        counters->timeouts, counters->lost,
+                        counters->refused, counters->redirected,
+                        counters->reloaded);
 }
 
 
 static u_char *
 ngx_http_phrony_status_policy(u_char *p, u_char *last,
-    phrony_policy_t *policy)
+    ngx_phrony_source_t *source)
 {
     phrony_policy_stat_t  stat;
 
-    phrony_policy_stat(policy, &stat);
+    source->stat(source, &stat);
 
     return ngx_slprintf(p, last,
                         ",\"policy\":{\"workspaces\":%uz,\"triggers\":%uz,"

@@ -5,7 +5,7 @@
 
 
 #include "ngx_http_phrony_variables.h"
-#include "ngx_http_phrony_access.h"
+#include "ngx_http_phrony_authorize.h"
 
 
 typedef enum {
@@ -21,12 +21,10 @@ static ngx_int_t ngx_http_phrony_variable_route(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_id(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static const phrony_uuid_t *ngx_http_phrony_id(ngx_http_request_t *r,
-    ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_id_t id);
+static const phrony_uuid_t *ngx_http_phrony_id(ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_id_t id);
 static const phrony_uuid_t *ngx_http_phrony_run_id(
     ngx_http_phrony_ctx_t *ctx);
-static const phrony_uuid_t *ngx_http_phrony_workspace_id(
-    ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_variable_outcome(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_reason(ngx_http_request_t *r,
@@ -154,7 +152,7 @@ ngx_http_phrony_variable_id(ngx_http_request_t *r,
 
     ctx = ngx_http_phrony_variable_ctx(r->main);
 
-    uuid = ctx ? ngx_http_phrony_id(r, ctx, (ngx_http_phrony_id_t) data)
+    uuid = ctx ? ngx_http_phrony_id(ctx, (ngx_http_phrony_id_t) data)
                : NULL;
 
     if (uuid == NULL) {
@@ -173,8 +171,7 @@ ngx_http_phrony_variable_id(ngx_http_request_t *r,
 
 
 static const phrony_uuid_t *
-ngx_http_phrony_id(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
-    ngx_http_phrony_id_t id)
+ngx_http_phrony_id(ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_id_t id)
 {
     switch (id) {
 
@@ -190,7 +187,7 @@ ngx_http_phrony_id(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
         return ngx_http_phrony_run_id(ctx);
 
     case NGX_HTTP_PHRONY_ID_WORKSPACE:
-        return ngx_http_phrony_workspace_id(r, ctx);
+        return ctx->key ? ngx_http_phrony_workspace_id(ctx) : NULL;
 
     case NGX_HTTP_PHRONY_ID_TRIGGER:
         return ctx->trigger ? &ctx->trigger->id : NULL;
@@ -219,25 +216,6 @@ ngx_http_phrony_run_id(ngx_http_phrony_ctx_t *ctx)
     }
 
     return NULL;
-}
-
-
-static const phrony_uuid_t *
-ngx_http_phrony_workspace_id(ngx_http_request_t *r,
-    ngx_http_phrony_ctx_t *ctx)
-{
-    const phrony_workspace_t     *workspace;
-    ngx_http_phrony_main_conf_t  *pmcf;
-
-    if (ctx->key == NULL) {
-        return NULL;
-    }
-
-    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
-
-    workspace = phrony_policy_workspace(pmcf->policy, ctx->key->workspace);
-
-    return &workspace->id;
 }
 
 
@@ -319,29 +297,7 @@ static ngx_int_t
 ngx_http_phrony_variable_store(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t                    *label;
-    ngx_http_phrony_ctx_t        *ctx;
-    ngx_http_phrony_main_conf_t  *pmcf;
-
-    ctx = ngx_http_phrony_variable_ctx(r->main);
-
-    if (ctx == NULL || !ctx->counted) {
-        return ngx_http_phrony_variable_set(v, NULL, 0);
-    }
-
-    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
-    label = &pmcf->store->label;
-
-    return ngx_http_phrony_variable_set(v, label->data, label->len);
-}
-
-
-/* Seconds that the request waited for the store: memory answers at once. */
-
-static ngx_int_t
-ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
+    ngx_str_t              *label;
     ngx_http_phrony_ctx_t  *ctx;
 
     ctx = ngx_http_phrony_variable_ctx(r->main);
@@ -350,15 +306,44 @@ ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
         return ngx_http_phrony_variable_set(v, NULL, 0);
     }
 
-    return ngx_http_phrony_variable_set(v, (u_char *) "0.000",
-                                        sizeof("0.000") - 1);
+    label = ctx->op.label;
+
+    return ngx_http_phrony_variable_set(v, label->data, label->len);
+}
+
+
+/* Seconds that the request waited for the store, which may be none. */
+
+static ngx_int_t
+ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                 *p;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_variable_ctx(r->main);
+
+    if (ctx == NULL || !ctx->asked) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_variable_set(v, p,
+                       ngx_sprintf(p, "%T.%03M",
+                                   (time_t) ctx->store_time / 1000,
+                                   ctx->store_time % 1000) - p);
 }
 
 
 /*
  * Before the ACCESS phase, as for a key of limit_req, steps 1 to 6 are taken
  * for the variable alone: the phase takes them again, since a module between
- * the two may give the client another address.
+ * the two may give the client another address.  A variable cannot wait, so
+ * what the policy or the store does not know at once is not found then.
  */
 
 static ngx_http_phrony_ctx_t *
@@ -381,7 +366,7 @@ ngx_http_phrony_variable_ctx(ngx_http_request_t *r)
 
     ctx = ngx_http_phrony_create_ctx(r);
 
-    if (ctx == NULL || ngx_http_phrony_authorize(r, ctx) != NGX_OK) {
+    if (ctx == NULL || ngx_http_phrony_authorize(r, ctx) == NGX_ERROR) {
         return NULL;
     }
 

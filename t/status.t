@@ -69,7 +69,7 @@ subtest 'the page' => sub {
     is_deeply [sort keys %$json],
         [qw(outcomes policy requests store version)], 'parts';
     is_deeply [sort keys %{$json->{store}}], [qw(ended evicted exhausted
-        free leases name repaired size triggers)], 'store';
+        free leases name repaired size triggers untold)], 'store';
     is $json->{store}{name}, 'memory', 'which store';
     is $json->{store}{size}, 4 * 1024 * 1024, 'its size';
     cmp_ok $json->{store}{free}, '>', 3 * 1024 * 1024, 'most of it is free';
