@@ -52,6 +52,7 @@ http {
     proxy_ignore_client_abort on;
 
     {{phrony}}
+    {{redis}}
     {{http}}
     access_log {{access_log}};
 
@@ -76,6 +77,9 @@ END
 # policy       a Phrony::Policy or the path of a file
 # module       0: nothing of ours is loaded
 # zone         size of the zone, default 4m
+# redis        the URL of "phrony_redis", or a Phrony::Redis
+# clock        "+1h": its clock is an hour off, by libfaketime
+# env          {NAME => value} for its processes
 # main, http, server      lines of the configuration there
 # location     lines in "location /"
 # locations    instead of "location /"
@@ -150,6 +154,9 @@ sub conf {
     $value{phrony} = $opt->{module} ? $opt->{phrony}
         // "phrony_zone phrony:{{zone}};\n"
            . "    phrony_policy file={{policy_path}};" : '';
+    $value{redis} = !$opt->{redis} ? ''
+        : 'phrony_redis "' . (ref $opt->{redis} ? $opt->{redis}->url
+            : $opt->{redis}) . '";';
     $value{upstream} = $opt->{upstream} ? "upstream {{upstream_name}} {\n"
         . "        server $opt->{upstream};\n"
         . "        keepalive 16;\n    }" : '';
@@ -274,6 +281,8 @@ sub _exec {
 
     sanitizer_options("$self->{dir}/sanitizer", $self->{leaks});
 
+    %ENV = (%ENV, _clock($self->{opt}{clock}), %{$self->{opt}{env} || {}});
+
     $SIG{$_} = 'DEFAULT' for qw(INT TERM ALRM PIPE);
     alarm 0;
     umask 022;
@@ -283,6 +292,25 @@ sub _exec {
     open STDERR, '>&', \*STDOUT;
 
     exec { $command[0] } @command or POSIX::_exit(127);
+}
+
+
+# What makes a process live at another time.  Workers have no environment in
+# which the offset could be looked up again, so it must be kept.  ASan wants
+# its own library first.
+
+sub _clock {
+    my ($offset) = @_;
+
+    return if !defined $offset;
+
+    my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
+    my @asan = $ENV{TEST_NGINX_SANITIZED}
+        ? `gcc -print-file-name=libasan.so` =~ /(.+)/ : ();
+
+    return (LD_PRELOAD => join(' ', @asan, $faketime // die "no libfaketime\n"),
+        FAKETIME => $offset, FAKETIME_CACHE_DURATION => 86400,
+        FAKETIME_DONT_FAKE_MONOTONIC => 1, FAKETIME_DISABLE_SHM => 1);
 }
 
 

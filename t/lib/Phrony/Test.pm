@@ -30,22 +30,26 @@ use Mojo::JSON qw(encode_json decode_json);
 use Test::More import => [qw(diag ok)];
 use Time::HiRes qw(sleep time);
 
+use Phrony::Certificates;
 use Phrony::Client;
 use Phrony::Nginx;
 use Phrony::Policy;
+use Phrony::Redis;
+use Phrony::RedisProxy;
 use Phrony::StandIn;
 
 
 my $MAIN = $$;
 my $TIMEOUT = $ENV{TEST_TIMEOUT} || 180;
 
-my ($DIR, $FINISHED, @NGINX, @STAND_INS, @ALLOWED, @PORT_LOCKS, %COUNT);
+my ($DIR, $FINISHED, @NGINX, @STAND_INS, @REDIS, @PROXIES);
+my (@ALLOWED, @PORT_LOCKS, %COUNT, $CERTIFICATES);
 my ($LAST_NGINX, $LAST_STAND_IN, $LAST_POLICY);
 
 our @EXPORT = qw(
-    allow_log client done_testing free_port h2 nginx nginx_t parallel poll policy
-    problem_is raw req start_run stand_in test_dir wait_for write_file
-    decode_json encode_json
+    allow_log certificates client done_testing free_port h2 nginx nginx_t
+    parallel poll policy problem_is raw redis redis_proxy req start_request
+    start_run stand_in test_dir wait_for write_file decode_json encode_json
 );
 
 
@@ -160,6 +164,61 @@ sub stand_in {
 }
 
 
+# Starts a real Redis; arguments of Phrony::Redis, and
+#
+#   tls       1: a port for TLS, with a certificate of certificates() for
+#   names     these, default "DNS:localhost,IP:127.0.0.1"
+#   cluster   1: a member of one
+#   start     0: not yet
+
+sub redis {
+    my (%opt) = @_;
+
+    my $name = 'redis' . ++$COUNT{redis};
+    my $tls = delete $opt{tls};
+    my $names = delete $opt{names} // 'DNS:localhost,IP:127.0.0.1';
+    my $start = delete $opt{start} // 1;
+
+    %opt = (
+        port => free_port(),
+        $tls ? (tls_port => free_port(), ca => certificates()->ca,
+            cert => [certificates()->issue($name, $names)]) : (),
+        delete $opt{cluster} ? (bus_port => free_port()) : (),
+        %opt,
+        dir => test_dir() . "/$name",
+    );
+
+    push @REDIS, my $redis = Phrony::Redis->new(%opt);
+
+    return $start ? $redis->start : $redis;
+}
+
+
+# Starts what can come between nginx and a Redis, or an address; see
+# Phrony::RedisProxy.
+
+sub redis_proxy {
+    my ($redis) = @_;
+
+    push @PROXIES, my $proxy = Phrony::RedisProxy->start(
+        listen => '127.0.0.1:' . free_port(),
+        to     => ref $redis ? $redis->address : $redis);
+
+    return $proxy;
+}
+
+
+# The authority of this test file.
+
+sub certificates {
+    return $CERTIFICATES //= do {
+        my $dir = test_dir() . '/certificates';
+        make_path($dir);
+        Phrony::Certificates->new($dir);
+    };
+}
+
+
 # Writes a policy file; arguments of Phrony::Policy.  "file" is its name.
 
 sub policy {
@@ -235,27 +294,48 @@ sub client {
 
 
 # start_run('alpha', key => 'alice', …): by the names in the last policy.
+# at => another nginx than the last, or a client.
 
 sub start_run {
+    my ($agent, %opt) = @_;
+
+    return _client_of(delete $opt{at})->req(start_request($agent, %opt));
+}
+
+
+# The arguments of req() for that, for those who send it in another way.
+
+sub start_request {
     my ($agent, %opt) = @_;
 
     $opt{key} = $LAST_POLICY->key($opt{key}) if defined $opt{key};
     $opt{json} //= {input => {text => 'hello'}} if !exists $opt{body};
     delete $opt{json} if exists $opt{body};
 
-    return req(POST => '/v1/agents/' . $LAST_POLICY->agent($agent) . '/runs',
+    return (POST => '/v1/agents/' . $LAST_POLICY->agent($agent) . '/runs',
         %opt);
 }
 
 
-# Asks for a run's status.
+# Asks for a run's status; "at" likewise.
 
 sub poll {
     my ($run, %opt) = @_;
 
+    my $client = _client_of(delete $opt{at});
+
     $opt{key} = $LAST_POLICY->key($opt{key}) if defined $opt{key};
 
-    return req(GET => "/v1/runs/$run", %opt);
+    return $client->req(GET => "/v1/runs/$run", %opt);
+}
+
+
+sub _client_of {
+    my ($at) = @_;
+
+    $at //= $LAST_NGINX;
+
+    return $at->can('client') ? $at->client : $at;
 }
 
 
@@ -328,6 +408,16 @@ sub closing_assertions {
         ok(!@complaints, "$name ended well: no alert, no report, no death")
             or diag(join "\n", @complaints);
     }
+
+    for my $redis (@REDIS) {
+        $redis->stop;
+
+        my @complaints = $redis->complaints;
+        my $name = $redis->dir =~ s{.*/}{}r;
+
+        ok(!@complaints, "$name ended well")
+            or diag(join "\n", @complaints);
+    }
 }
 
 
@@ -347,7 +437,7 @@ sub _clean_up {
     my ($code) = @_;
 
     $_->destroy for @NGINX;
-    $_->stop for @STAND_INS;
+    $_->stop for @STAND_INS, @PROXIES, @REDIS;
 
     return if !defined $DIR;
 
