@@ -199,17 +199,14 @@ ngx_http_phrony_check_conf(ngx_conf_t *cf)
         pmcf->store = &pmcf->shared.store;
     }
 
-    if (pmcf->needed_by.len == 0) {
+    if (pmcf->needed_by.name.len == 0) {
         return NGX_OK;
     }
 
     if (pmcf->shm_zone == NULL || pmcf->source == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"%V\" in %V:%ui requires \"%s\"",
-                      &pmcf->needed_by, &pmcf->needed_file,
-                      pmcf->needed_line,
-                      pmcf->shm_zone ? "phrony_policy" : "phrony_zone");
-        return NGX_ERROR;
+        return ngx_http_phrony_requires(cf, &pmcf->needed_by,
+                                        pmcf->shm_zone ? "phrony_policy"
+                                                       : "phrony_zone");
     }
 
     pmcf->request_id = ngx_http_get_variable_index(cf, &request_id);
@@ -224,25 +221,16 @@ static ngx_int_t
 ngx_http_phrony_check_policy(ngx_conf_t *cf,
     ngx_http_phrony_main_conf_t *pmcf)
 {
-    if (pmcf->source != &pmcf->fetched.source) {
-
-        if (pmcf->policy_cache == NGX_CONF_UNSET_MSEC
-            && pmcf->policy_stale == NGX_CONF_UNSET_MSEC)
-        {
-            return NGX_OK;
-        }
-
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"%s\" requires \"phrony_policy redis\"",
-                      pmcf->policy_cache != NGX_CONF_UNSET_MSEC
-                      ? "phrony_policy_cache" : "phrony_policy_stale");
-        return NGX_ERROR;
+    if (pmcf->fetched_by.name.len == 0) {
+        return pmcf->fetch_setting.name.len
+               ? ngx_http_phrony_requires(cf, &pmcf->fetch_setting,
+                                          "phrony_policy redis")
+               : NGX_OK;
     }
 
-    if (pmcf->redis.redis.url.len == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"phrony_policy redis\" requires \"phrony_redis\"");
-        return NGX_ERROR;
+    if (pmcf->redis.place.name.len == 0) {
+        return ngx_http_phrony_requires(cf, &pmcf->fetched_by,
+                                        "phrony_redis");
     }
 
     ngx_conf_init_msec_value(pmcf->policy_cache, 5000);
@@ -298,6 +286,9 @@ ngx_http_phrony_policy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     if (ngx_strcmp(value[1].data, "redis") == 0) {
+        ngx_http_phrony_note(cf, &pmcf->fetched_by);
+        ngx_str_set(&pmcf->fetched_by.name, "phrony_policy redis");
+
         pmcf->source = &pmcf->fetched.source;
         return NGX_CONF_OK;
     }
@@ -419,13 +410,52 @@ ngx_http_phrony_needed(ngx_conf_t *cf, ngx_str_t *by)
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_phrony_module);
 
-    if (pmcf->needed_by.len) {
+    if (pmcf->needed_by.name.len == 0) {
+        ngx_http_phrony_note(cf, &pmcf->needed_by);
+        pmcf->needed_by.name = *by;
+    }
+}
+
+
+void
+ngx_http_phrony_note(ngx_conf_t *cf, ngx_http_phrony_place_t *place)
+{
+    ngx_str_t  *value;
+
+    if (place->name.len) {
         return;
     }
 
-    pmcf->needed_by = *by;
-    pmcf->needed_file = cf->conf_file->file.name;
-    pmcf->needed_line = cf->conf_file->line;
+    value = cf->args->elts;
+
+    place->name = value[0];
+    place->file = cf->conf_file->file.name;
+    place->line = cf->conf_file->line;
+}
+
+
+ngx_int_t
+ngx_http_phrony_requires(ngx_conf_t *cf, ngx_http_phrony_place_t *place,
+    const char *needed)
+{
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"%V\" in %V:%ui requires \"%s\"",
+                  &place->name, &place->file, place->line, needed);
+
+    return NGX_ERROR;
+}
+
+
+char *
+ngx_http_phrony_note_fetch(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_phrony_module);
+
+    ngx_http_phrony_note(cf, &pmcf->fetch_setting);
+
+    return NGX_CONF_OK;
 }
 
 

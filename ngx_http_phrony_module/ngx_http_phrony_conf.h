@@ -29,8 +29,18 @@ char *ngx_http_phrony_terminal_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_phrony_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* Checks of values, after nginx's own setters. */
+/* Notes where a directive stands, if it is the first of its kind. */
 
+void ngx_http_phrony_note(ngx_conf_t *cf, ngx_http_phrony_place_t *place);
+
+/* Says that what stands there needs another directive; returns NGX_ERROR. */
+
+ngx_int_t ngx_http_phrony_requires(ngx_conf_t *cf,
+    ngx_http_phrony_place_t *place, const char *needed);
+
+/* What is done with values, after nginx's own setters. */
+
+char *ngx_http_phrony_note_fetch(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_phrony_check_ttl(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_phrony_check_positive(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_phrony_check_realm(ngx_conf_t *cf, void *post, void *data);

@@ -40,10 +40,16 @@ static ngx_conf_post_t  ngx_http_phrony_positive_post =
     { ngx_http_phrony_check_positive };
 static ngx_conf_post_t  ngx_http_phrony_realm_post =
     { ngx_http_phrony_check_realm };
+static ngx_conf_post_t  ngx_http_phrony_fetch_post =
+    { ngx_http_phrony_note_fetch };
 static ngx_conf_post_t  ngx_http_phrony_timeout_post =
     { ngx_http_phrony_check_timeout };
 static ngx_conf_post_t  ngx_http_phrony_prefix_post =
     { ngx_http_phrony_check_prefix };
+static ngx_conf_post_t  ngx_http_phrony_redis_post =
+    { ngx_http_phrony_note_redis };
+static ngx_conf_post_t  ngx_http_phrony_redis_ssl_post =
+    { ngx_http_phrony_note_redis_ssl };
 
 
 static ngx_command_t  ngx_http_phrony_commands[] = {
@@ -74,14 +80,14 @@ static ngx_command_t  ngx_http_phrony_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, policy_cache),
-      NULL },
+      &ngx_http_phrony_fetch_post },
 
     { ngx_string("phrony_policy_stale"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, policy_stale),
-      NULL },
+      &ngx_http_phrony_fetch_post },
 
     { ngx_string("phrony_redis"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -116,49 +122,49 @@ static ngx_command_t  ngx_http_phrony_commands[] = {
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.redis.user),
-      NULL },
+      &ngx_http_phrony_redis_post },
 
     { ngx_string("phrony_redis_password_file"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.password_file),
-      NULL },
+      &ngx_http_phrony_redis_post },
 
     { ngx_string("phrony_redis_ssl_verify"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.ssl_verify),
-      NULL },
+      &ngx_http_phrony_redis_ssl_post },
 
     { ngx_string("phrony_redis_ssl_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.ssl_trusted_certificate),
-      NULL },
+      &ngx_http_phrony_redis_ssl_post },
 
     { ngx_string("phrony_redis_ssl_name"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.ssl_name),
-      NULL },
+      &ngx_http_phrony_redis_ssl_post },
 
     { ngx_string("phrony_redis_ssl_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.ssl_certificate),
-      NULL },
+      &ngx_http_phrony_redis_ssl_post },
 
     { ngx_string("phrony_redis_ssl_certificate_key"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_phrony_main_conf_t, redis.ssl_certificate_key),
-      NULL },
+      &ngx_http_phrony_redis_ssl_post },
 
     { ngx_string("phrony_store_failure"),
       NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
@@ -296,7 +302,7 @@ ngx_http_phrony_postconfiguration(ngx_conf_t *cf)
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_phrony_module);
 
-    if (pmcf->needed_by.len == 0) {
+    if (pmcf->needed_by.name.len == 0) {
         return NGX_OK;
     }
 

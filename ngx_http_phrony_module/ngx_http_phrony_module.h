@@ -47,10 +47,23 @@ typedef enum {
 } ngx_http_phrony_failure_t;
 
 
+/* Where a directive first stood; the name is empty if it did not. */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_str_t                    file;
+    ngx_uint_t                   line;
+} ngx_http_phrony_place_t;
+
+
 /* The phrony_redis directives; redis.url is empty without "phrony_redis". */
 
 typedef struct {
     ngx_phrony_redis_conf_t      redis;
+    ngx_http_phrony_place_t      place;         /* of "phrony_redis" */
+    ngx_http_phrony_place_t      setting;       /* of one that needs it */
+    ngx_http_phrony_place_t      ssl_setting;   /* of one that needs TLS */
+
     ngx_str_t                    prefix;
     ngx_str_t                    password_file;
 
@@ -86,11 +99,9 @@ typedef struct {
 
     ngx_int_t                    request_id;    /* index of $request_id */
 
-    /* where "phrony on" or "phrony_status" first stood */
-
-    ngx_str_t                    needed_by;
-    ngx_str_t                    needed_file;
-    ngx_uint_t                   needed_line;
+    ngx_http_phrony_place_t      needed_by;     /* phrony on, phrony_status */
+    ngx_http_phrony_place_t      fetched_by;    /* phrony_policy redis */
+    ngx_http_phrony_place_t      fetch_setting; /* what needs that */
 } ngx_http_phrony_main_conf_t;
 
 

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_phrony_redis.h"
+#include "ngx_http_phrony_conf.h"
 #include "ngx_http_phrony_redis_ssl.h"
 
 
@@ -18,8 +19,6 @@ typedef struct {
 } ngx_http_phrony_redis_addrs_t;
 
 
-static ngx_int_t ngx_http_phrony_redis_alone(ngx_conf_t *cf,
-    ngx_http_phrony_redis_conf_t *conf);
 static ngx_int_t ngx_http_phrony_redis_user(ngx_conf_t *cf,
     ngx_http_phrony_redis_conf_t *conf);
 static ngx_int_t ngx_http_phrony_redis_password(ngx_conf_t *cf,
@@ -53,8 +52,13 @@ ngx_http_phrony_redis_unset(ngx_http_phrony_redis_conf_t *conf)
 ngx_int_t
 ngx_http_phrony_redis_init(ngx_conf_t *cf, ngx_http_phrony_redis_conf_t *conf)
 {
-    if (conf->redis.url.len == 0) {
-        return ngx_http_phrony_redis_alone(cf, conf);
+    if (conf->place.name.len == 0) {
+
+        /* settings of a Redis that there is not are a mistake */
+
+        return conf->setting.name.len
+               ? ngx_http_phrony_requires(cf, &conf->setting, "phrony_redis")
+               : NGX_OK;
     }
 
     ngx_conf_init_msec_value(conf->redis.timeout, 200);
@@ -77,41 +81,13 @@ ngx_http_phrony_redis_init(ngx_conf_t *cf, ngx_http_phrony_redis_conf_t *conf)
 }
 
 
-/* Settings of a Redis that there is not are a mistake, not a default. */
-
-static ngx_int_t
-ngx_http_phrony_redis_alone(ngx_conf_t *cf,
-    ngx_http_phrony_redis_conf_t *conf)
+ngx_int_t
+ngx_http_phrony_redis_wrong(ngx_conf_t *cf,
+    ngx_http_phrony_redis_conf_t *conf, const char *what)
 {
-    char  *name;
-
-    name = NULL;
-
-    if (conf->redis.timeout != NGX_CONF_UNSET_MSEC) {
-        name = "phrony_redis_timeout";
-
-    } else if (conf->redis.connect_timeout != NGX_CONF_UNSET_MSEC) {
-        name = "phrony_redis_connect_timeout";
-
-    } else if (conf->prefix.data) {
-        name = "phrony_redis_prefix";
-
-    } else if (conf->redis.user.data) {
-        name = "phrony_redis_user";
-
-    } else if (conf->password_file.data) {
-        name = "phrony_redis_password_file";
-
-    } else {
-        name = ngx_http_phrony_redis_ssl_directive(conf);
-    }
-
-    if (name == NULL) {
-        return NGX_OK;
-    }
-
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"%s\" requires \"phrony_redis\"", name);
+                  "\"phrony_redis\" in %V:%ui %s",
+                  &conf->place.file, conf->place.line, what);
 
     return NGX_ERROR;
 }
@@ -129,10 +105,8 @@ ngx_http_phrony_redis_user(ngx_conf_t *cf, ngx_http_phrony_redis_conf_t *conf)
     }
 
     if (redis->user.data) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"phrony_redis_user\" conflicts with the user in "
-                      "\"phrony_redis\"");
-        return NGX_ERROR;
+        return ngx_http_phrony_redis_wrong(cf, conf,
+                   "has a user, which conflicts with \"phrony_redis_user\"");
     }
 
     return ngx_http_phrony_redis_decode(cf, &redis->user,
@@ -153,10 +127,9 @@ ngx_http_phrony_redis_password(ngx_conf_t *cf,
     if (conf->password_file.data == NULL) {
 
         if (redis->user.len && redis->parsed.password.len == 0) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "the user of \"phrony_redis\" requires a password "
-                          "or \"phrony_redis_password_file\"");
-            return NGX_ERROR;
+            return ngx_http_phrony_redis_wrong(cf, conf,
+                       "has a user, but neither a password nor "
+                       "\"phrony_redis_password_file\"");
         }
 
         return ngx_http_phrony_redis_decode(cf, &redis->password,
@@ -164,10 +137,9 @@ ngx_http_phrony_redis_password(ngx_conf_t *cf,
     }
 
     if (redis->parsed.password.len) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"phrony_redis_password_file\" conflicts with the "
-                      "password in \"phrony_redis\"");
-        return NGX_ERROR;
+        return ngx_http_phrony_redis_wrong(cf, conf,
+                   "has a password, which conflicts with "
+                   "\"phrony_redis_password_file\"");
     }
 
     if (ngx_conf_full_name(cf->cycle, &conf->password_file, 1) != NGX_OK) {
@@ -348,8 +320,9 @@ ngx_http_phrony_redis_host(ngx_conf_t *cf, ngx_http_phrony_redis_conf_t *conf,
 
         if (ngx_inet_resolve_host(cf->pool, &u) != NGX_OK) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "host not found in \"phrony_redis\": \"%V\"",
-                          &u.host);
+                          "host \"%V\" of \"phrony_redis\" in %V:%ui was "
+                          "not found", &u.host, &conf->place.file,
+                          conf->place.line);
             return NGX_ERROR;
         }
     }
@@ -398,9 +371,11 @@ ngx_http_phrony_redis_url(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     redis = &pmcf->redis.redis;
 
-    if (redis->url.len) {
+    if (pmcf->redis.place.name.len) {
         return "is duplicate";
     }
+
+    ngx_http_phrony_note(cf, &pmcf->redis.place);
 
     value = cf->args->elts;
 
@@ -469,6 +444,8 @@ ngx_http_phrony_check_prefix(ngx_conf_t *cf, void *post, void *data)
     u_char      ch;
     ngx_uint_t  i;
 
+    (void) ngx_http_phrony_note_redis(cf, post, data);
+
     if (prefix->len == 0 || prefix->len > NGX_HTTP_PHRONY_PREFIX_LEN) {
         return "must have 1 to 64 bytes";
     }
@@ -490,9 +467,37 @@ ngx_http_phrony_check_timeout(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_msec_t *timeout = data;
 
+    (void) ngx_http_phrony_note_redis(cf, post, data);
+
     if (*timeout == 0) {
         return "must be at least 1ms";
     }
 
     return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_phrony_note_redis(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_phrony_module);
+
+    ngx_http_phrony_note(cf, &pmcf->redis.setting);
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_phrony_note_redis_ssl(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_phrony_module);
+
+    ngx_http_phrony_note(cf, &pmcf->redis.ssl_setting);
+
+    return ngx_http_phrony_note_redis(cf, post, data);
 }

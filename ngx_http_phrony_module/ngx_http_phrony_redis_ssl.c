@@ -5,6 +5,8 @@
 
 
 #include "ngx_http_phrony_redis_ssl.h"
+#include "ngx_http_phrony_conf.h"
+#include "ngx_http_phrony_redis.h"
 
 
 #define NGX_HTTP_PHRONY_SSL_DEPTH  9    /* of a chain of certificates */
@@ -24,57 +26,19 @@ ngx_int_t
 ngx_http_phrony_redis_ssl_init(ngx_conf_t *cf,
     ngx_http_phrony_redis_conf_t *conf)
 {
-    char  *name;
-
     if (conf->redis.parsed.tls) {
 #if (NGX_HTTP_SSL)
         return ngx_http_phrony_redis_ssl_create(cf, conf);
 #else
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"phrony_redis\" asks for TLS, which this nginx was "
-                      "built without");
-        return NGX_ERROR;
+        return ngx_http_phrony_redis_wrong(cf, conf,
+                   "asks for TLS, which this nginx was built without");
 #endif
     }
 
-    name = ngx_http_phrony_redis_ssl_directive(conf);
-
-    if (name == NULL) {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"%s\" requires TLS in \"phrony_redis\", \"rediss://\"",
-                  name);
-
-    return NGX_ERROR;
-}
-
-
-char *
-ngx_http_phrony_redis_ssl_directive(ngx_http_phrony_redis_conf_t *conf)
-{
-    if (conf->ssl_verify != NGX_CONF_UNSET) {
-        return "phrony_redis_ssl_verify";
-    }
-
-    if (conf->ssl_trusted_certificate.data) {
-        return "phrony_redis_ssl_trusted_certificate";
-    }
-
-    if (conf->ssl_name.data) {
-        return "phrony_redis_ssl_name";
-    }
-
-    if (conf->ssl_certificate.data) {
-        return "phrony_redis_ssl_certificate";
-    }
-
-    if (conf->ssl_certificate_key.data) {
-        return "phrony_redis_ssl_certificate_key";
-    }
-
-    return NULL;
+    return conf->ssl_setting.name.len
+           ? ngx_http_phrony_requires(cf, &conf->ssl_setting,
+                                      "phrony_redis rediss://...")
+           : NGX_OK;
 }
 
 
@@ -90,11 +54,10 @@ ngx_http_phrony_redis_ssl_create(ngx_conf_t *cf,
     ngx_conf_init_value(conf->ssl_verify, 1);
 
     if (conf->ssl_verify && conf->ssl_trusted_certificate.len == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "TLS in \"phrony_redis\" requires "
-                      "\"phrony_redis_ssl_trusted_certificate\", or "
-                      "\"phrony_redis_ssl_verify off\"");
-        return NGX_ERROR;
+        return ngx_http_phrony_redis_wrong(cf, conf,
+                   "asks for TLS, which requires "
+                   "\"phrony_redis_ssl_trusted_certificate\" or "
+                   "\"phrony_redis_ssl_verify off\"");
     }
 
     ssl = &conf->ssl;
@@ -146,11 +109,12 @@ ngx_http_phrony_redis_ssl_certificate(ngx_conf_t *cf,
 
     if (conf->ssl_certificate.len == 0 || conf->ssl_certificate_key.len == 0)
     {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"phrony_redis_ssl_certificate\" and "
-                      "\"phrony_redis_ssl_certificate_key\" require each "
-                      "other");
-        return NGX_ERROR;
+        return ngx_http_phrony_redis_wrong(cf, conf,
+                   conf->ssl_certificate.len
+                   ? "has \"phrony_redis_ssl_certificate\", which requires "
+                     "\"phrony_redis_ssl_certificate_key\""
+                   : "has \"phrony_redis_ssl_certificate_key\", which "
+                     "requires \"phrony_redis_ssl_certificate\"");
     }
 
     return ngx_ssl_certificate(cf, &conf->ssl, &conf->ssl_certificate,

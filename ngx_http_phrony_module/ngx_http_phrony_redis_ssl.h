@@ -19,9 +19,5 @@
 ngx_int_t ngx_http_phrony_redis_ssl_init(ngx_conf_t *cf,
     ngx_http_phrony_redis_conf_t *conf);
 
-/* The name of a TLS directive that was used, or NULL. */
-
-char *ngx_http_phrony_redis_ssl_directive(ngx_http_phrony_redis_conf_t *conf);
-
 
 #endif /* _NGX_HTTP_PHRONY_REDIS_SSL_H_INCLUDED_ */

@@ -31,7 +31,7 @@ ngx_http_phrony_worker_init(ngx_cycle_t *cycle)
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_phrony_module);
 
-    if (pmcf == NULL || pmcf->needed_by.len == 0
+    if (pmcf == NULL || pmcf->needed_by.name.len == 0
         || pmcf->redis.redis.url.len == 0)
     {
         return NGX_OK;
