@@ -180,6 +180,26 @@ sub write {
 }
 
 
+# Writes each record to Redis, workspaces first, by a function that is given
+# the words of a command.
+
+sub store {
+    my ($self, $call, %opt) = @_;
+
+    my $prefix = $opt{prefix} // 'phrony';
+    my $data = $self->data;
+
+    $call->(SET => "$prefix:workspace:$_->{id}", encode_json($_))
+        for @{$data->{workspaces}};
+    $call->(SET => "$prefix:trigger:$_->{id}", encode_json($_))
+        for @{$data->{triggers}};
+    $call->(SET => "$prefix:key:$_->{sha256}", encode_json($_))
+        for @{$data->{keys}};
+
+    return $self;
+}
+
+
 # Changes the members of an agent's trigger or of a key, and writes the file.
 # undef removes a member.
 
