@@ -395,17 +395,19 @@ phrony_resp_bounded(phrony_resp_reader_t *reader, size_t bytes)
 static int
 phrony_resp_fail(phrony_resp_reader_t *reader, const char *why)
 {
-    size_t         i;
+    size_t         i, len;
     unsigned char  ch;
 
     reader->failed = 1;
 
-    for (i = 0; why[i] && i < PHRONY_RESP_ERROR_LEN - 1; i++) {
+    len = phrony_resp_min(strlen(why), PHRONY_RESP_ERROR_LEN - 1);
+
+    for (i = 0; i < len; i++) {
         ch = (unsigned char) why[i];
         reader->error[i] = (char) ((ch >= 0x20 && ch <= 0x7e) ? ch : '?');
     }
 
-    reader->error[i] = '\0';
+    reader->error[len] = '\0';
 
     return -1;
 }

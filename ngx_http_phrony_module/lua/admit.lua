@@ -37,7 +37,10 @@
 -- until then, so that an answer that comes late does not revive it.
 
 local call = redis.call
-local window, runs = KEYS[1], KEYS[2]
+local window, runs = unpack(KEYS)
+local rpm, rpd, slots, reserved, lease_id, ride = unpack(ARGV)
+
+rpm, rpd, slots, reserved = rpm + 0, rpd + 0, slots + 0, reserved + 0
 
 local time = call('TIME') -- clock
 local second, micro = time[1] + 0, time[2] + 0
@@ -69,10 +72,10 @@ if layout ~= 0x01574850 then
     return redis.error_reply('PHRONYLAYOUT unknown layout of a window')
 end
 
-local ttl = ARGV[4] + 0
+local ttl = reserved
 local added, doubt = false, false
 
-if ARGV[6] then
+if ride then
     local first = 6
 
     -- include parts/settle.lua
@@ -107,7 +110,6 @@ if m_bucket ~= second or d_bucket ~= day then
     moved = true
 end
 
-local rpm, rpd, slots = ARGV[1] + 0, ARGV[2] + 0, ARGV[3] + 0
 local granted = 0
 
 if (rpm < 0 or m_sum < rpm)
@@ -116,7 +118,8 @@ if (rpm < 0 or m_sum < rpm)
 then
     granted = 2
 
-    if call('ZADD', runs, 'NX', ('%d'):format(now + ttl), ARGV[5]) == 1 then
+    if call('ZADD', runs, 'NX', ('%d'):format(now + reserved), lease_id) == 1
+    then
         granted = 1
         counted = true
         added = true
@@ -125,7 +128,7 @@ then
             doubt = true
         end
 
-        if d_newest % 16 == 0 then
+        if d_newest % 64 == 0 then
 
             -- now and then: forget what has expired, some of it at a time
 

@@ -87,10 +87,6 @@ for name, shape in pairs(shapes) do
         ring[b % shape.places + 1] = newest
     end
 
-    -- the newest bucket's count is in the header until it is the last
-
-    ring[shape.now % shape.places + 1] = 0
-
     shape.buckets = struct.pack('<I4I4', shape.now, oldest or shape.now)
     shape.sums = struct.pack('<I4I4', sum, newest)
     shape.ring = struct.pack('<' .. ('I4'):rep(shape.places), unpack(ring))

@@ -51,9 +51,6 @@ ngx_phrony_redis_create(ngx_phrony_redis_conf_t *conf,
     redis->log = log;
     redis->topology = ngx_phrony_redis_topology(conf->parsed.mode);
 
-    ngx_queue_init(&redis->small.free);
-    ngx_queue_init(&redis->medium.free);
-
     redis->buffer = ngx_alloc(NGX_PHRONY_REDIS_BUFFER, log);
 
     if (redis->buffer == NULL || redis->topology->start(redis) != NGX_OK) {
@@ -162,31 +159,31 @@ static ngx_phrony_redis_command_t *
 ngx_phrony_redis_take(ngx_phrony_redis_t *redis,
     ngx_phrony_redis_rooms_t *rooms, size_t size)
 {
-    ngx_queue_t  *q;
+    ngx_phrony_redis_command_t  *command;
 
-    if (ngx_queue_empty(&rooms->free)) {
+    command = rooms->free;
+
+    if (command == NULL) {
         return ngx_alloc(size, redis->log);
     }
 
-    q = ngx_queue_head(&rooms->free);
-
-    ngx_queue_remove(q);
+    rooms->free = command->data;
     rooms->nfree--;
 
-    return ngx_queue_data(q, ngx_phrony_redis_command_t, queue);
+    return command;
 }
 
 
 static void
 ngx_phrony_redis_rooms_free(ngx_phrony_redis_rooms_t *rooms)
 {
-    ngx_queue_t  *q;
+    ngx_phrony_redis_command_t  *command;
 
-    while (!ngx_queue_empty(&rooms->free)) {
-        q = ngx_queue_head(&rooms->free);
+    while (rooms->free) {
+        command = rooms->free;
+        rooms->free = command->data;
 
-        ngx_queue_remove(q);
-        ngx_free(ngx_queue_data(q, ngx_phrony_redis_command_t, queue));
+        ngx_free(command);
     }
 }
 
@@ -297,7 +294,8 @@ ngx_phrony_redis_free(ngx_phrony_redis_t *redis,
 
     /* the last one that was used is warm still */
 
-    ngx_queue_insert_head(&rooms->free, &command->queue);
+    command->data = rooms->free;
+    rooms->free = command;
     rooms->nfree++;
 }
 

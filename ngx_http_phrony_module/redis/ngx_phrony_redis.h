@@ -109,7 +109,7 @@ struct ngx_phrony_redis_command_s {
                                                    begins as made by
                                                    ngx_phrony_redis_eval() */
     unsigned                      waited:1;     /* by a client: the deadline
-                                                   holds up a quitting worker */
+                                                   holds up a worker's end */
     unsigned                      lazy:1;       /* may wait 2 ms for others to
                                                    go along with */
     /* private */

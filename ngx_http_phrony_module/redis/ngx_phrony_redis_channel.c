@@ -125,8 +125,10 @@ ngx_phrony_redis_channel_destroy(ngx_phrony_redis_channel_t *channel)
 
     redis = channel->redis;
 
-    ngx_phrony_redis_channel_stop(channel);
+    /* what had come may make it stand once more */
+
     ngx_phrony_redis_node_destroy(channel->node);
+    ngx_phrony_redis_channel_stop(channel);
 
     redis->nchannels--;
     ngx_phrony_redis_channel_live(redis);

@@ -38,7 +38,7 @@ void ngx_phrony_redis_map_init(ngx_phrony_redis_cluster_t *cluster);
 void ngx_phrony_redis_map_want(ngx_phrony_redis_cluster_t *cluster);
 
 
-/* Asks a member, unless an answer is still to come; now, or when one can be. */
+/* Asks a member now, or as soon as one is connected. */
 
 void ngx_phrony_redis_map_ask(ngx_phrony_redis_cluster_t *cluster);
 

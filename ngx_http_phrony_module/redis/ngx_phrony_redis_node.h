@@ -101,8 +101,8 @@ struct ngx_phrony_redis_node_s {
     ngx_msec_t                        timeout;  /* of a command; the owner may
                                                    change it */
 
-    unsigned                          master:1; /* greet by ROLE, too: it must
-                                                   be one; the owner's to set */
+    unsigned                          master:1; /* it must be one, as it says
+                                                   to ROLE; the owner's */
     unsigned                          auth:1;   /* greet by AUTH */
     unsigned                          doomed:1; /* freed when not busy */
     unsigned                          outage:1; /* its failure was logged */

@@ -77,10 +77,10 @@ typedef struct {
 } ngx_phrony_redis_topology_t;
 
 
-/* Rooms for commands that were freed, for the next ones. */
+/* Commands that were freed, linked by their "data", as room for others. */
 
 typedef struct {
-    ngx_queue_t                        free;
+    ngx_phrony_redis_command_t        *free;
     ngx_uint_t                         nfree;
 } ngx_phrony_redis_rooms_t;
 

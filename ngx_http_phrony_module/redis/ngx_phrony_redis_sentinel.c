@@ -53,6 +53,8 @@ static ngx_uint_t ngx_phrony_redis_watch_follows(
     ngx_phrony_redis_watch_t *watch, ngx_phrony_redis_witness_t *witness);
 static void ngx_phrony_redis_watch_follow(ngx_phrony_redis_watch_t *watch,
     ngx_phrony_redis_witness_t *witness);
+static void ngx_phrony_redis_watch_replace(ngx_phrony_redis_watch_t *watch,
+    ngx_phrony_redis_node_t *master, ngx_phrony_redis_channel_t *channel);
 static void ngx_phrony_redis_watch_handler(ngx_event_t *ev);
 static void ngx_phrony_redis_watch_ask(ngx_phrony_redis_watch_t *watch);
 static void ngx_phrony_redis_watch_hurry(ngx_phrony_redis_watch_t *watch);
@@ -278,16 +280,17 @@ ngx_phrony_redis_watch_follows(ngx_phrony_redis_watch_t *watch,
 }
 
 
+/* Without memory all is as before: the next answer comes here as well. */
+
 static void
 ngx_phrony_redis_watch_follow(ngx_phrony_redis_watch_t *watch,
     ngx_phrony_redis_witness_t *witness)
 {
     ngx_phrony_redis_t          *redis;
-    ngx_phrony_redis_node_t     *master, *old;
+    ngx_phrony_redis_node_t     *master;
     ngx_phrony_redis_channel_t  *channel;
 
     redis = watch->redis;
-    old = watch->master;
 
     master = ngx_phrony_redis_node_create(redis, NGX_PHRONY_REDIS_DATA,
                                           &witness->host, witness->port,
@@ -296,33 +299,51 @@ ngx_phrony_redis_watch_follow(ngx_phrony_redis_watch_t *watch,
         return;
     }
 
+    channel = NULL;
+
+    /* this one before the old one goes: there is a gap between them */
+
+    if (redis->observer->nprefixes) {
+        channel = ngx_phrony_redis_channel_create(redis, &witness->host,
+                                                  witness->port);
+        if (channel == NULL) {
+            ngx_phrony_redis_node_destroy(master);
+            return;
+        }
+    }
+
     master->data = watch;
     master->master = 1;
 
     ngx_log_error(NGX_LOG_NOTICE, &witness->node->log, 0,
                   "redis sentinel names the master %V", &master->name);
 
-    watch->master = master;
     watch->epoch = witness->epoch;
     watch->up = 0;
 
-    /* the new channel before the old one goes: there is a gap between them */
-
-    channel = watch->channel;
-    watch->channel = NULL;
-
-    if (redis->observer->nprefixes) {
-        watch->channel = ngx_phrony_redis_channel_create(redis, &witness->host,
-                                                         witness->port);
-    }
-
-    ngx_phrony_redis_channel_destroy(channel);
-
-    if (old) {
-        ngx_phrony_redis_node_destroy(old);
-    }
-
+    ngx_phrony_redis_watch_replace(watch, master, channel);
     ngx_phrony_redis_node_connect(master);
+}
+
+
+static void
+ngx_phrony_redis_watch_replace(ngx_phrony_redis_watch_t *watch,
+    ngx_phrony_redis_node_t *master, ngx_phrony_redis_channel_t *channel)
+{
+    ngx_phrony_redis_node_t     *old_master;
+    ngx_phrony_redis_channel_t  *old_channel;
+
+    old_master = watch->master;
+    old_channel = watch->channel;
+
+    watch->master = master;
+    watch->channel = channel;
+
+    ngx_phrony_redis_channel_destroy(old_channel);
+
+    if (old_master) {
+        ngx_phrony_redis_node_destroy(old_master);
+    }
 }
 
 

@@ -44,7 +44,7 @@ static int   loop_never(void *data);
 static ngx_uint_t  loop_timers(void) TEST_UNUSED;
 
 
-static char          loop_dir[] = "/tmp/phrony-unit-XXXXXX";
+static char          loop_dir[48];
 static ngx_cycle_t  *loop_cycle;
 static ngx_event_t   loop_event;
 
@@ -56,6 +56,8 @@ loop_open(void)
     char                path[64];
     ngx_log_t          *log;
     static ngx_cycle_t  cycle;
+
+    snprintf(loop_dir, sizeof(loop_dir), "%s/phrony-unit-XXXXXX", "/tmp");
 
     if (mkdtemp(loop_dir) == NULL) {
         abort();

@@ -17,6 +17,7 @@
 #include "loop.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "ngx_phrony_redis.h"
@@ -121,6 +122,7 @@ server_start(const char *options)
     server_pid = fork();
 
     if (server_pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         execl("/bin/sh", "sh", "-c", command, (char *) NULL);
         _exit(127);
     }

@@ -484,9 +484,15 @@ test_decode(void)
     };
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        s = str(cases[i][0]);
+        s.len = strlen(cases[i][0]);
+        s.data = malloc(s.len + 1);
+        memcpy(s.data + 1, cases[i][0], s.len);
+        s.data++;
+
         n = phrony_redis_url_decode(buf, &s);
         is_str(buf, n, cases[i][1], cases[i][0]);
+
+        free(s.data - 1);
     }
 
     wrong = 0;

@@ -99,6 +99,7 @@ static const vector_t  broken[] = {
     { "string that is shorter", "$3\r\nab\r\n+OK\r\n", NULL },
     { "string with a line feed behind", "$1\r\na\n+OK\r\n", NULL },
     { "string with another byte behind", "$1\r\na\rx+OK\r\n", NULL },
+    { "string with one before the line feed", "$1\r\nax\n+OK\r\n", NULL },
     { "empty string without an end", "$0\r\n+OK\r\n", NULL },
     { "string in an array without an end", "*2\r\n$1\r\nabc:1\r\n", NULL },
 
@@ -632,7 +633,7 @@ test_command_size(void)
     phrony_str_t    argv[3];
     unsigned char  *bytes;
     const size_t    lens[] = {
-        (size_t) 512 << 20, ((size_t) 512 << 20) - 32, (size_t) 1 << 31,
+        (size_t) 512 << 20, ((size_t) 512 << 20) - 67, (size_t) 1 << 31,
         (size_t) 1 << 32, SIZE_MAX - 3, SIZE_MAX
     };
 

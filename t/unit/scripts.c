@@ -396,9 +396,12 @@ test_lives(void)
 {
     script_reply_t  reply;
 
+    static const char *const  told[] = { WINDOW, "m", "0", "1", NULL };
+
     flush();
     admit(&reply, LEASE, "5000", NULL);
-    ok(script_integer("PTTL " WINDOW) > 97 * 900000, "a window outlives a day");
+    ok(script_integer("PTTL " WINDOW) > 97 * 900000,
+       "a window outlives a day");
     ok(script_integer("PTTL " RUNS) > HOUR, "a lease has time to be bound");
 
     settle(&reply, 'B', LEASE, RUN, 30 * HOUR);
@@ -421,6 +424,17 @@ test_lives(void)
     admit(&reply, LEASE, "5000", settlement('B', RUN, RUN, 9 * HOUR));
     ok(script_integer("PTTL " RUNS) > 9 * HOUR,
        "as has one that is made by what rides along");
+
+    settle(&reply, 'R', RUN, NONE, 0);
+    settle(&reply, 'R', LEASE, NONE, 0);
+    admit(&reply, LEASE, "5000", settlement('H', NONE, RUN, 5000));
+    is_int(reply.integers[8], 2, "even if one was here before");
+    ok(script_integer("PTTL " RUNS) > 5000, "and lived for longer");
+
+    script_run(&reply, PHRONY_SCRIPT_TELL, 1, (const char **) told);
+    admit(&reply, NONE, "7200000", NULL);
+    ok(script_integer("PTTL " RUNS) > 2 * HOUR,
+       "what is told makes nobody think that it lives longer");
 
     freeReplyObject(script_ask("PERSIST " WINDOW));
     script_now += 900000;
@@ -449,8 +463,9 @@ test_purge(void)
 
     put(RUN, HELD, 5000);
     put(LEASE, ENDED, 5000);
+    put(NONE, ENDED_EXPIRED, 0);
 
-    for (i = 0; i < 16 * 3 + 1; i++) {
+    for (i = 0; i < 64 * 3 + 1; i++) {
         before = script_integer("ZCARD " RUNS);
 
         snprintf(lease, sizeof(lease), "1ea5e000-0000-4000-8000-%012d",
@@ -464,8 +479,8 @@ test_purge(void)
         }
     }
 
-    is_int(i, 16 * 3 + 1, "at most 1000 at a time");
-    is_int(after, 16 * 3 + 1 + 2, "all that have expired, in the end");
+    is_int(i, 64 * 3 + 1, "at most 1000 at a time");
+    is_int(after, 64 * 3 + 1 + 2, "all that have expired, in the end");
     ok(state_of(RUN) == HELD && state_of(LEASE) == ENDED, "and no other");
 }
 
@@ -477,12 +492,16 @@ test_numbers(void)
 {
     script_reply_t  reply;
 
+    static const char *const  told[] = { WINDOW, "m", "10000",
+                                         "4294967295", NULL };
+
     flush();
     admit(&reply, LEASE, "5000", NULL);
 
     freeReplyObject(script_ask("SETRANGE " WINDOW " 24 %b",
                                "\xff\xff\xff\xff\x01\x00\x00\x00"
-                               "\xfe\xff\xff\xff\x01\x00\x00\x00", (size_t) 16));
+                               "\xfe\xff\xff\xff\x01\x00\x00\x00",
+                               (size_t) 16));
 
     admit(&reply, RUN, "5000", NULL);
     is_int(reply.integers[2], 4294967295, "it counts no more");
@@ -491,6 +510,10 @@ test_numbers(void)
     admit(&reply, NONE, "5000", NULL);
     is_int(reply.integers[5], 4294967295, "at all");
     is_int(reply.integers[1], 1, "where no limit is that high");
+
+    script_run(&reply, PHRONY_SCRIPT_TELL, 1, (const char **) told);
+    admit(&reply, "x", "5000", NULL);
+    is_int(reply.integers[2], 4294967295, "nor when it is told of more");
 }
 
 
@@ -503,6 +526,8 @@ test_clock_set_back(void)
     char             lease[64];
     uint64_t         back;
     script_reply_t   reply;
+
+    static const char *const  told[] = { WINDOW, "m", "10000", "4", NULL };
 
     static const uint64_t  steps[] = {
         1000, 30000, 61000, HOUR, 365ULL * 24 * HOUR
@@ -537,6 +562,17 @@ test_clock_set_back(void)
 
         script_now += back;
     }
+
+    flush();
+    admit(&reply, LEASE, "5000", NULL);
+    script_now += 20000;
+    admit(&reply, RUN, "5000", NULL);
+    script_now -= HOUR;
+    script_run(&reply, PHRONY_SCRIPT_TELL, 1, (const char **) told);
+    admit_limits(&reply, "6", "-1", "-1");
+    is_int(reply.integers[2], 6, "what is told then is added");
+    is_int(reply.integers[5], 2, "to what stands");
+    script_now += HOUR;
 }
 
 

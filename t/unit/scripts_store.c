@@ -4,7 +4,8 @@
  */
 
 
-/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/ nginx */
+/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/
+   nginx */
 
 
 #include "store.h"
@@ -29,7 +30,7 @@
 #define RUN_TTL      40000
 
 
-/* A start at a time, after which "release" gives a lease back. */
+/* A start at a time, and what is to be answered. */
 
 typedef struct {
     uint64_t         wait;          /* ms since the one before */
@@ -51,10 +52,26 @@ typedef struct {
 } trigger_t;
 
 
+/* Starts in windows of core/, and what is to be told of them. */
+
+typedef struct {
+    phrony_window_day_t      day;
+    phrony_window_minute_t   minute;
+    const char              *argv[SCRIPT_ARGS];
+    char                     numbers[SCRIPT_ARGS][24];
+    unsigned                 n;
+} told_t;
+
+
 static void test_vectors(void);
 static int vector_core(const vector_t *v, phrony_window_minute_t *minute,
     phrony_window_day_t *day, unsigned held);
 static void test_told(void);
+static void told_starts(told_t *told, unsigned early);
+static void told_add(told_t *told, const char *name, uint64_t ago,
+    unsigned n);
+static void told_send(told_t *told);
+static void told_compare(told_t *told);
 static void test_random(void);
 static int step_start(unsigned t);
 static int step_read(unsigned t);
@@ -80,6 +97,15 @@ static unsigned      step;
 static unsigned      granted, refused, riding;
 
 static const char   *none = "------------------------------------";
+
+/* Time passes for the keys of Redis as well. */
+
+static const char   *ages =
+    "for i, key in ipairs(redis.call('KEYS', 'phrony:*')) do "
+        "local left = redis.call('PTTL', key) "
+        "if left >= 0 and left <= ARGV[1] + 0 then redis.call('DEL', key) "
+        "elseif left >= 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end "
+    "end";
 
 static const char   *lives =
     "local now, least = tonumber(ARGV[1]), 1e300 "
@@ -233,119 +259,143 @@ vector_core(const vector_t *v, phrony_window_minute_t *minute,
 
 
 /*
- * Starts that were counted elsewhere, in windows of core/, and told: as if
- * each had been admitted when its bucket ended.
+ * Starts that were counted elsewhere, in windows of core/, and told, those of
+ * some earlier than the others.
  */
 
 static void
 test_told(void)
 {
-    int                      good;
-    char                     age[TRIGGERS * 8][24], n[TRIGGERS * 8][24];
-    unsigned                 i, j, k, count;
-    uint64_t                 ago;
-    const char              *argv[SCRIPT_ARGS];
-    script_reply_t           reply;
-    phrony_window_day_t      day;
-    phrony_window_minute_t   minute;
-
-    static const uint64_t  ages[] = {
-        90000000, 86400001, 80000000, 61001, 60000, 31000, 500, 0
-    };
+    unsigned         i;
+    told_t           told;
+    script_reply_t   reply;
 
     for (i = 0; i < 8; i++) {
         freeReplyObject(script_ask("FLUSHALL"));
         pass(123456789 + i * 777);
 
-        memset(&minute, 0, sizeof(minute));
-        memset(&day, 0, sizeof(day));
+        told_starts(&told, i);
 
-        argv[0] = triggers[1].window;
-        k = 1;
+        ok(script_integer("PTTL %s", triggers[1].window) > 97 * 900000,
+           "what is told is in a key that outlives it");
 
-        for (j = 0; j < 8; j++) {
-            ago = ages[j] + random_below(900);
-            count = 1 + random_below(5);
-
-            snprintf(age[j], sizeof(age[j]), "%llu",
-                     (unsigned long long) ago);
-            snprintf(n[j], sizeof(n[j]), "%u", count);
-
-            phrony_window_advance(&minute.window, &phrony_window_minute,
-                                  store_now - ago);
-            phrony_window_advance(&day.window, &phrony_window_day,
-                                  store_now - ago);
-
-            while (count--) {
-                phrony_window_count(&minute.window, &phrony_window_minute);
-                phrony_window_count(&day.window, &phrony_window_day);
-            }
-
-            if (j == i) {
-
-                /* some were known before */
-
-                argv[k] = NULL;
-                script_run(&reply, PHRONY_SCRIPT_TELL, 1, argv);
-                k = 1;
-            }
-
-            argv[k++] = "d";
-            argv[k++] = age[j];
-            argv[k++] = n[j];
-
-            if (j > 1) {
-                argv[k++] = "m";
-                argv[k++] = age[j];
-                argv[k++] = n[j];
-            }
-
-            if (k > 24) {
-                argv[k] = NULL;
-                script_run(&reply, PHRONY_SCRIPT_TELL, 1, argv);
-                k = 1;
-            }
-        }
-
-        argv[k] = NULL;
-        script_run(&reply, PHRONY_SCRIPT_TELL, 1, argv);
-        ok(reply.n == 1 && reply.integers[0] == 1, "counts are told %s",
-           reply.error);
-
-        ok(script_integer("PTTL %s", triggers[1].window) > 86400000,
-           "to a key with a TTL");
-
-        phrony_window_advance(&minute.window, &phrony_window_minute,
-                              store_now);
-        phrony_window_advance(&day.window, &phrony_window_day, store_now);
-
-        triggers[1].limits[0] = random_below(minute.window.sum) + 1;
-        triggers[1].limits[1] = random_below(day.window.sum) + 1;
-
-        ask_script(1, &reply, NULL);
-
-        good = same("granted", reply.integers[1], 0);
-        good &= same("sum", reply.integers[2], minute.window.sum);
-        good &= same("reset", reply.integers[3],
-                     phrony_window_reset(&minute.window,
-                                         &phrony_window_minute,
-                                         triggers[1].limits[0], store_now));
-        good &= same("day's sum", reply.integers[5], day.window.sum);
-        good &= same("day's reset", reply.integers[6],
-                     phrony_window_reset(&day.window, &phrony_window_day,
-                                         triggers[1].limits[1], store_now));
-
-        ok(good, "and stand where they would, %lld and %lld",
-           reply.integers[2], reply.integers[5]);
+        told_compare(&told);
     }
 
-    argv[1] = "x";
-    script_run(&reply, PHRONY_SCRIPT_TELL, 1, argv);
+    told.argv[0] = triggers[1].window;
+    told.argv[1] = "x";
+    told.argv[2] = NULL;
+    script_run(&reply, PHRONY_SCRIPT_TELL, 1, told.argv);
     ok(strncmp(reply.error, "PHRONYARGUMENT ", 15) == 0,
        "an unknown window is an error: %s", reply.error);
 
     freeReplyObject(script_ask("FLUSHALL"));
     pass(200000000);
+}
+
+
+static void
+told_starts(told_t *told, unsigned early)
+{
+    unsigned  i, n;
+    uint64_t  ago;
+
+    static const uint64_t  agos[] = {
+        90000000, 86400001, 80000000, 61001, 60000, 31000, 500, 0
+    };
+
+    memset(told, 0, sizeof(*told));
+
+    for (i = 0; i < 8; i++) {
+        ago = agos[i] + random_below(900);
+        n = 1 + random_below(5);
+
+        told_add(told, "d", ago, n);
+        told_add(told, "m", ago, n);
+
+        if (i == early) {
+            told_send(told);
+        }
+
+        phrony_window_advance(&told->minute.window, &phrony_window_minute,
+                              store_now - ago);
+        phrony_window_advance(&told->day.window, &phrony_window_day,
+                              store_now - ago);
+
+        while (n--) {
+            phrony_window_count(&told->minute.window, &phrony_window_minute);
+            phrony_window_count(&told->day.window, &phrony_window_day);
+        }
+    }
+
+    told_send(told);
+
+    phrony_window_advance(&told->minute.window, &phrony_window_minute,
+                          store_now);
+    phrony_window_advance(&told->day.window, &phrony_window_day, store_now);
+}
+
+
+static void
+told_add(told_t *told, const char *name, uint64_t ago, unsigned n)
+{
+    if (told->n > SCRIPT_ARGS - 10) {
+        told_send(told);
+    }
+
+    snprintf(told->numbers[told->n], 24, "%llu", (unsigned long long) ago);
+    snprintf(told->numbers[told->n + 1], 24, "%u", n);
+
+    told->argv[1 + told->n] = name;
+    told->argv[2 + told->n] = told->numbers[told->n];
+    told->argv[3 + told->n] = told->numbers[told->n + 1];
+
+    told->n += 3;
+}
+
+
+static void
+told_send(told_t *told)
+{
+    script_reply_t  reply;
+
+    told->argv[0] = triggers[1].window;
+    told->argv[1 + told->n] = NULL;
+    told->n = 0;
+
+    script_run(&reply, PHRONY_SCRIPT_TELL, 1, told->argv);
+
+    ok(reply.n == 1 && reply.integers[0] == 1, "counts are told %s",
+       reply.error);
+}
+
+
+static void
+told_compare(told_t *told)
+{
+    int               good;
+    int64_t          *limits;
+    script_reply_t    reply;
+
+    limits = triggers[1].limits;
+    limits[0] = random_below(told->minute.window.sum) + 1;
+    limits[1] = random_below(told->day.window.sum) + 1;
+
+    ask_script(1, &reply, NULL);
+
+    good = same("granted", reply.integers[1], 0);
+    good &= same("sum", reply.integers[2], told->minute.window.sum);
+    good &= same("reset", reply.integers[3],
+                 phrony_window_reset(&told->minute.window,
+                                     &phrony_window_minute, limits[0],
+                                     store_now));
+    good &= same("day's sum", reply.integers[5], told->day.window.sum);
+    good &= same("day's reset", reply.integers[6],
+                 phrony_window_reset(&told->day.window, &phrony_window_day,
+                                     limits[1], store_now));
+
+    ok(good, "and stand where they would, %lld and %lld", reply.integers[2],
+       reply.integers[5]);
 }
 
 
@@ -532,7 +582,6 @@ step_tell(unsigned t, ngx_phrony_settlement_t *s, char event)
     strcpy(lease, s->leased ? text(&s->lease_id) : none);
 
     news = trigger->news[trigger->nnews];
-    printf("# %u t%u %c lease %s run %s ttl %lu now %lu\n", step, t, event, lease, s->has_run?text(&s->run_id):none, (long)s->run_ttl, (long)script_now);
     sprintf(news, "%c%s%s%015llu", event, lease,
             s->has_run ? text(&s->run_id) : none,
             (unsigned long long) s->run_ttl);
@@ -779,4 +828,7 @@ pass(uint64_t ms)
 {
     store_now += ms;
     script_now = store_now;
+
+    freeReplyObject(script_ask("EVAL %s 0 %llu", ages,
+                               (unsigned long long) ms));
 }

@@ -1,7 +1,7 @@
 -- Applies the settlements ARGV[first] and following to the trigger's runs.
--- Sets "added" if the key is there now and needs a TTL: of "ttl" at least,
--- which becomes the longest that was given to a run.  Sets "doubt" if the key
--- may have been made just now, and so has none.
+-- Sets "added" if the key needs a TTL: of "ttl" at least, which becomes the
+-- longest that was given to a run.  Sets "doubt" if the key may have been made
+-- just now, and so has none.
 --
 -- A settlement is 88 characters, each part of a fixed width:
 --
@@ -26,17 +26,18 @@
 local none = '------------------------------------'
 
 for i = first, #ARGV do
-    local s = ARGV[i]
-    local event, lease = s:sub(1, 1), s:sub(2, 37)
-
-    if #s ~= 88 then
+    if #ARGV[i] ~= 88 then
         return redis.error_reply('PHRONYARGUMENT not a settlement')
+    end
 
-    elseif event == 'R' then
+    local event, lease, run, life = struct.unpack('c1c36c36c15', ARGV[i])
+
+    if event == 'R' then
         call('ZREM', runs, lease)
 
     else
-        local run, life = s:sub(38, 73), s:sub(74) + 0
+        life = life + 0
+
         local expires = ('%d'):format(now + life)
         local new = 0
 
@@ -69,9 +70,6 @@ for i = first, #ARGV do
 
             elseif score < -now then
                 call('ZADD', runs, '-' .. expires, run)
-
-            else
-                life = -1
             end
 
         else
@@ -86,9 +84,7 @@ for i = first, #ARGV do
             doubt = true
         end
 
-        if life >= 0 then
-            added = true
-            ttl = math.max(ttl, life)
-        end
+        added = true
+        ttl = math.max(ttl, life)
     end
 end
