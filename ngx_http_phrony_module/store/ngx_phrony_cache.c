@@ -7,9 +7,10 @@
 #include "ngx_phrony_cache.h"
 
 
-#define NGX_PHRONY_CACHE_SHARE   4      /* a part of the zone at most */
-#define NGX_PHRONY_CACHE_OTHERS  8      /* a part of that, without a text */
-#define NGX_PHRONY_CACHE_EVICT   64     /* at most, to make room for one */
+#define NGX_PHRONY_CACHE_SHARE    4     /* a part of the zone */
+#define NGX_PHRONY_CACHE_OTHERS   8     /* a part of that, without texts */
+#define NGX_PHRONY_CACHE_LARGEST  8     /* a part of that, for one */
+#define NGX_PHRONY_CACHE_EVICT    64    /* at most, to make room for one */
 
 
 static ngx_uint_t ngx_phrony_cache_same(ngx_phrony_cache_record_t *record,
@@ -192,7 +193,7 @@ static ngx_phrony_cache_record_t *
 ngx_phrony_cache_alloc(ngx_phrony_zone_t *zone,
     ngx_phrony_cache_found_t *found)
 {
-    size_t                      size, len;
+    size_t                      size, len, room;
     ngx_uint_t                  n;
     ngx_phrony_cache_t         *cache;
     ngx_phrony_cache_record_t  *record;
@@ -201,23 +202,20 @@ ngx_phrony_cache_alloc(ngx_phrony_zone_t *zone,
     len = (found->state == NGX_PHRONY_CACHE_TEXT) ? found->text.len : 0;
     size = ngx_phrony_cache_size(len);
 
-    for (n = 0; n < NGX_PHRONY_CACHE_EVICT; n++) {
+    room = ngx_phrony_cache_room(size);
 
-        if (ngx_phrony_cache_fits(cache, found->state,
-                                  ngx_phrony_cache_room(size)))
-        {
-            break;
-        }
+    if (room > cache->max_bytes / NGX_PHRONY_CACHE_LARGEST) {
+        return NULL;
+    }
 
-        if (!ngx_phrony_cache_evict_last(zone,
+    for (n = 0; !ngx_phrony_cache_fits(cache, found->state, room); n++) {
+
+        if (n == NGX_PHRONY_CACHE_EVICT
+            || !ngx_phrony_cache_evict_last(zone,
                              ngx_phrony_cache_queue(cache, found->state)))
         {
             return NULL;
         }
-    }
-
-    if (n == NGX_PHRONY_CACHE_EVICT) {
-        return NULL;
     }
 
     record = ngx_phrony_cache_take(zone, size, found->state);
@@ -275,13 +273,12 @@ static ngx_uint_t
 ngx_phrony_cache_fits(ngx_phrony_cache_t *cache,
     ngx_phrony_cache_state_t state, size_t room)
 {
-    if (state != NGX_PHRONY_CACHE_TEXT
-        && cache->others_bytes + room > cache->max_others)
-    {
-        return 0;
+    if (state != NGX_PHRONY_CACHE_TEXT) {
+        return cache->others_bytes + room <= cache->max_others;
     }
 
-    return cache->bytes + room <= cache->max_bytes;
+    return cache->bytes - cache->others_bytes + room
+           <= cache->max_bytes - cache->max_others;
 }
 
 

@@ -23,8 +23,8 @@ PHRONY_HIDDEN_BEGIN
 
 /*
  * Policy records in the zone: the texts that Redis gave, and what it does not
- * have.  A part of the zone is theirs at most, and of that a part what is not
- * there, so that who guesses keys drives out no key that is good.  Any of
+ * have.  A part of the zone is theirs at most, and a part of that for what is
+ * not there, so that who guesses keys drives out no key that is good.  Any of
  * them may be given up to make room.
  *
  *     chains --> record --> record ...

@@ -7,59 +7,25 @@
 #include "ngx_phrony_encode.h"
 
 
-#define NGX_PHRONY_ENCODE_PREFIX  256       /* at most, of keys */
-#define NGX_PHRONY_ENCODE_KEY     (NGX_PHRONY_ENCODE_PREFIX                   \
-                                   + 2 * PHRONY_UUID_TEXT_LEN + 16)
-
-/* three arguments for each bucket of each window, after number and key */
-
-#define NGX_PHRONY_ENCODE_TELL    (2 + 3 * (PHRONY_MINUTE_PLACES              \
-                                            + PHRONY_DAY_PLACES))
-
-#define NGX_PHRONY_ENCODE_OWNER   (3 * PHRONY_UUID_TEXT_LEN + 2)
+#define NGX_PHRONY_ENCODE_OWNER  (3 * PHRONY_UUID_TEXT_LEN + 2)
 
 
-/* Arguments on their way into a command; texts of numbers are kept here. */
-
-typedef struct {
-    size_t           n;
-    phrony_str_t     args[NGX_PHRONY_ENCODE_TELL];
-    u_char          *last;
-    u_char           texts[NGX_PHRONY_ENCODE_TELL * 2
-                           * NGX_PHRONY_NEWS_DIGITS / 3
-                           + 2 * NGX_PHRONY_ENCODE_KEY];
-} ngx_phrony_args_t;
-
-
-static void ngx_phrony_encode_add(ngx_phrony_args_t *args, const char *text);
-static void ngx_phrony_encode_add_blank(ngx_phrony_args_t *args, size_t len);
-static void ngx_phrony_encode_add_key(ngx_phrony_args_t *args,
-    ngx_phrony_encoder_t *encoder, const char *kind);
-static void ngx_phrony_encode_add_run(ngx_phrony_args_t *args,
-    ngx_phrony_encoder_t *encoder);
-static ngx_int_t ngx_phrony_encode_script(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, phrony_script_id_t id,
-    ngx_phrony_args_t *args);
-static ngx_int_t ngx_phrony_encode_plain(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, ngx_phrony_args_t *args);
-static ngx_int_t ngx_phrony_encode_keep(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, ngx_phrony_redis_command_t *command,
-    ngx_phrony_args_t *args);
-static ngx_phrony_redis_command_t *ngx_phrony_encode_copy(
-    ngx_phrony_encoder_t *encoder, ngx_phrony_template_t *template,
-    size_t size);
 static ngx_phrony_template_t *ngx_phrony_encode_admit_template(
     ngx_phrony_encoder_t *encoder, ngx_uint_t n);
 static ngx_phrony_template_t *ngx_phrony_encode_settle_template(
     ngx_phrony_encoder_t *encoder, ngx_uint_t n);
+static ngx_phrony_template_t *ngx_phrony_encode_read_template(
+    ngx_phrony_encoder_t *encoder);
 static ngx_phrony_template_t *ngx_phrony_encode_set_template(
     ngx_phrony_encoder_t *encoder, ngx_uint_t digits);
+static ngx_phrony_template_t *ngx_phrony_encode_get_template(
+    ngx_phrony_encoder_t *encoder);
 static void ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key,
     size_t kind, u_char *ids);
 static void ngx_phrony_encode_news(ngx_phrony_redis_command_t *command,
     uint16_t *offsets, ngx_str_t *news);
 static int64_t ngx_phrony_encode_quota(phrony_limit_t *limit);
-static void ngx_phrony_encode_buckets(ngx_phrony_args_t *args,
+static void ngx_phrony_encode_buckets(ngx_phrony_template_args_t *args,
     const char *name, phrony_window_t *window, uint64_t now);
 
 
@@ -106,7 +72,7 @@ ngx_uint_t
 ngx_phrony_encode_run_slot(ngx_phrony_encoder_t *encoder,
     phrony_uuid_t *run_id)
 {
-    u_char        *p, text[NGX_PHRONY_ENCODE_KEY];
+    u_char        *p, text[NGX_PHRONY_TEMPLATE_KEY];
     phrony_str_t   key;
 
     if (!encoder->cluster) {
@@ -124,177 +90,13 @@ ngx_phrony_encode_run_slot(ngx_phrony_encoder_t *encoder,
 }
 
 
-static void
-ngx_phrony_encode_add(ngx_phrony_args_t *args, const char *text)
-{
-    phrony_str_t  *arg;
-
-    arg = &args->args[args->n++];
-
-    arg->data = (u_char *) text;
-    arg->len = ngx_strlen(text);
-}
-
-
-/* Something that is filled in later. */
-
-static void
-ngx_phrony_encode_add_blank(ngx_phrony_args_t *args, size_t len)
-{
-    static u_char   blank[NGX_PHRONY_ENCODE_OWNER];
-    phrony_str_t   *arg;
-
-    arg = &args->args[args->n++];
-
-    arg->data = blank;
-    arg->len = len;
-}
-
-
-/* "<prefix>:{<workspace>}:<kind>:<trigger>", the ids left blank */
-
-static void
-ngx_phrony_encode_add_key(ngx_phrony_args_t *args,
-    ngx_phrony_encoder_t *encoder, const char *kind)
-{
-    u_char        *p;
-    phrony_str_t  *arg;
-
-    arg = &args->args[args->n++];
-
-    p = ngx_cpymem(args->last, encoder->prefix->data, encoder->prefix->len);
-
-    *p++ = ':';
-    *p++ = '{';
-    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
-    p += PHRONY_UUID_TEXT_LEN;
-    *p++ = '}';
-    p = ngx_cpymem(p, kind, ngx_strlen(kind));
-    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
-    p += PHRONY_UUID_TEXT_LEN;
-
-    arg->data = args->last;
-    arg->len = p - args->last;
-
-    args->last = p;
-}
-
-
-/* "<prefix>:run:<run>" */
-
-static void
-ngx_phrony_encode_add_run(ngx_phrony_args_t *args,
-    ngx_phrony_encoder_t *encoder)
-{
-    u_char        *p;
-    phrony_str_t  *arg;
-
-    arg = &args->args[args->n++];
-
-    p = ngx_cpymem(args->last, encoder->prefix->data, encoder->prefix->len);
-    p = ngx_cpymem(p, ":run:", sizeof(":run:") - 1);
-    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
-    p += PHRONY_UUID_TEXT_LEN;
-
-    arg->data = args->last;
-    arg->len = p - args->last;
-
-    args->last = p;
-}
-
-
-static ngx_int_t
-ngx_phrony_encode_script(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, phrony_script_id_t id,
-    ngx_phrony_args_t *args)
-{
-    template->script = &phrony_scripts[id];
-
-    return ngx_phrony_encode_keep(encoder, template,
-                                  ngx_phrony_redis_eval(encoder->redis, id,
-                                                        args->n, args->args,
-                                                        0),
-                                  args);
-}
-
-
-static ngx_int_t
-ngx_phrony_encode_plain(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, ngx_phrony_args_t *args)
-{
-    return ngx_phrony_encode_keep(encoder, template,
-                                  ngx_phrony_redis_format(encoder->redis,
-                                                          args->n, args->args,
-                                                          0),
-                                  args);
-}
-
-
-/*
- * Keeps the text of a command as a template.  An argument stands in it as
- * "$36\r\n", the bytes, "\r\n": where, is found from its end.
- */
-
-static ngx_int_t
-ngx_phrony_encode_keep(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, ngx_phrony_redis_command_t *command,
-    ngx_phrony_args_t *args)
-{
-    size_t  i, len, offset;
-
-    if (command == NULL) {
-        return NGX_ERROR;
-    }
-
-    template->bytes.data = ngx_alloc(command->len, ngx_cycle->log);
-
-    if (template->bytes.data) {
-        template->bytes.len = command->len;
-        ngx_memcpy(template->bytes.data, command->bytes, command->len);
-    }
-
-    offset = command->len;
-
-    for (i = args->n; i; i--) {
-        len = args->args[i - 1].len;
-
-        offset -= len + 2;
-        template->args[i - 1] = (uint16_t) offset;
-
-        for (offset -= sizeof("$0\r\n") - 1; len >= 10; len /= 10) {
-            offset--;
-        }
-    }
-
-    ngx_phrony_redis_free(encoder->redis, command);
-
-    return template->bytes.data ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_phrony_redis_command_t *
-ngx_phrony_encode_copy(ngx_phrony_encoder_t *encoder,
-    ngx_phrony_template_t *template, size_t size)
-{
-    ngx_phrony_redis_command_t  *command;
-
-    command = ngx_phrony_redis_command(encoder->redis, template->bytes.len,
-                                       size);
-    if (command) {
-        ngx_memcpy(command->bytes, template->bytes.data, template->bytes.len);
-        command->script = template->script;
-    }
-
-    return command;
-}
-
-
 static ngx_phrony_template_t *
 ngx_phrony_encode_admit_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
 {
-    ngx_uint_t              i;
-    ngx_phrony_args_t       args;
-    ngx_phrony_template_t  *template;
+    ngx_int_t                    rc;
+    ngx_uint_t                   i;
+    ngx_phrony_template_t       *template;
+    ngx_phrony_template_args_t   args;
 
     template = &encoder->admit[n];
 
@@ -302,31 +104,26 @@ ngx_phrony_encode_admit_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
         return template;
     }
 
-    args.n = 0;
-    args.last = args.texts;
+    ngx_phrony_template_begin(&args, encoder->prefix);
 
-    ngx_phrony_encode_add(&args, "2");
-    ngx_phrony_encode_add_key(&args, encoder, ":window:");
-    ngx_phrony_encode_add_key(&args, encoder, ":runs:");
+    ngx_phrony_template_add(&args, "2");
+    ngx_phrony_template_add_key(&args, ":window:");
+    ngx_phrony_template_add_key(&args, ":runs:");
 
     for (i = 0; i < NGX_PHRONY_VERDICT_QUOTAS + 1; i++) {
-        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
+        ngx_phrony_template_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
     }
 
-    ngx_phrony_encode_add_blank(&args, PHRONY_UUID_TEXT_LEN);
+    ngx_phrony_template_add_blank(&args, PHRONY_UUID_TEXT_LEN);
 
     for (i = 0; i < n; i++) {
-        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_LEN);
+        ngx_phrony_template_add_blank(&args, NGX_PHRONY_NEWS_LEN);
     }
 
-    if (ngx_phrony_encode_script(encoder, template, PHRONY_SCRIPT_ADMIT,
-                                 &args)
-        != NGX_OK)
-    {
-        return NULL;
-    }
+    rc = ngx_phrony_template_script(template, encoder->redis,
+                                    PHRONY_SCRIPT_ADMIT, &args);
 
-    return template;
+    return (rc == NGX_OK) ? template : NULL;
 }
 
 
@@ -345,7 +142,7 @@ ngx_phrony_encode_admit(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
         return NULL;
     }
 
-    command = ngx_phrony_encode_copy(encoder, t, size);
+    command = ngx_phrony_template_copy(t, encoder->redis, size);
     if (command == NULL) {
         return NULL;
     }
@@ -414,33 +211,43 @@ ngx_phrony_encode_news(ngx_phrony_redis_command_t *command,
 }
 
 
+static ngx_phrony_template_t *
+ngx_phrony_encode_read_template(ngx_phrony_encoder_t *encoder)
+{
+    ngx_int_t                   rc;
+    ngx_phrony_template_args_t  args;
+
+    if (encoder->read.bytes.len) {
+        return &encoder->read;
+    }
+
+    ngx_phrony_template_begin(&args, encoder->prefix);
+
+    ngx_phrony_template_add(&args, "1");
+    ngx_phrony_template_add_key(&args, ":reads:");
+    ngx_phrony_template_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
+
+    rc = ngx_phrony_template_script(&encoder->read, encoder->redis,
+                                    PHRONY_SCRIPT_READ, &args);
+
+    return (rc == NGX_OK) ? &encoder->read : NULL;
+}
+
+
 ngx_phrony_redis_command_t *
 ngx_phrony_encode_read(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
     size_t size)
 {
     u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
-    ngx_phrony_args_t            args;
     ngx_phrony_template_t       *t;
     ngx_phrony_redis_command_t  *command;
 
-    t = &encoder->read;
-
-    if (t->bytes.len == 0) {
-        args.n = 0;
-        args.last = args.texts;
-
-        ngx_phrony_encode_add(&args, "1");
-        ngx_phrony_encode_add_key(&args, encoder, ":reads:");
-        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
-
-        if (ngx_phrony_encode_script(encoder, t, PHRONY_SCRIPT_READ, &args)
-            != NGX_OK)
-        {
-            return NULL;
-        }
+    t = ngx_phrony_encode_read_template(encoder);
+    if (t == NULL) {
+        return NULL;
     }
 
-    command = ngx_phrony_encode_copy(encoder, t, size);
+    command = ngx_phrony_template_copy(t, encoder->redis, size);
     if (command == NULL) {
         return NULL;
     }
@@ -464,9 +271,10 @@ ngx_phrony_encode_read(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
 static ngx_phrony_template_t *
 ngx_phrony_encode_settle_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
 {
-    ngx_uint_t              i;
-    ngx_phrony_args_t       args;
-    ngx_phrony_template_t  *template;
+    ngx_int_t                    rc;
+    ngx_uint_t                   i;
+    ngx_phrony_template_t       *template;
+    ngx_phrony_template_args_t   args;
 
     template = &encoder->settle[n];
 
@@ -474,24 +282,19 @@ ngx_phrony_encode_settle_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
         return template;
     }
 
-    args.n = 0;
-    args.last = args.texts;
+    ngx_phrony_template_begin(&args, encoder->prefix);
 
-    ngx_phrony_encode_add(&args, "1");
-    ngx_phrony_encode_add_key(&args, encoder, ":runs:");
+    ngx_phrony_template_add(&args, "1");
+    ngx_phrony_template_add_key(&args, ":runs:");
 
     for (i = 0; i < n; i++) {
-        ngx_phrony_encode_add_blank(&args, NGX_PHRONY_NEWS_LEN);
+        ngx_phrony_template_add_blank(&args, NGX_PHRONY_NEWS_LEN);
     }
 
-    if (ngx_phrony_encode_script(encoder, template, PHRONY_SCRIPT_SETTLE,
-                                 &args)
-        != NGX_OK)
-    {
-        return NULL;
-    }
+    rc = ngx_phrony_template_script(template, encoder->redis,
+                                    PHRONY_SCRIPT_SETTLE, &args);
 
-    return template;
+    return (rc == NGX_OK) ? template : NULL;
 }
 
 
@@ -509,7 +312,7 @@ ngx_phrony_encode_settle(ngx_phrony_encoder_t *encoder, ngx_phrony_news_t *of,
         return NULL;
     }
 
-    command = ngx_phrony_encode_copy(encoder, t, size);
+    command = ngx_phrony_template_copy(t, encoder->redis, size);
     if (command == NULL) {
         return NULL;
     }
@@ -534,8 +337,9 @@ static ngx_phrony_template_t *
 ngx_phrony_encode_set_template(ngx_phrony_encoder_t *encoder,
     ngx_uint_t digits)
 {
-    ngx_phrony_args_t       args;
-    ngx_phrony_template_t  *template;
+    ngx_int_t                    rc;
+    ngx_phrony_template_t       *template;
+    ngx_phrony_template_args_t   args;
 
     template = &encoder->set[digits];
 
@@ -543,20 +347,17 @@ ngx_phrony_encode_set_template(ngx_phrony_encoder_t *encoder,
         return template;
     }
 
-    args.n = 0;
-    args.last = args.texts;
+    ngx_phrony_template_begin(&args, encoder->prefix);
 
-    ngx_phrony_encode_add(&args, "SET");
-    ngx_phrony_encode_add_run(&args, encoder);
-    ngx_phrony_encode_add_blank(&args, NGX_PHRONY_ENCODE_OWNER);
-    ngx_phrony_encode_add(&args, "PX");
-    ngx_phrony_encode_add_blank(&args, digits);
+    ngx_phrony_template_add(&args, "SET");
+    ngx_phrony_template_add_run(&args);
+    ngx_phrony_template_add_blank(&args, NGX_PHRONY_ENCODE_OWNER);
+    ngx_phrony_template_add(&args, "PX");
+    ngx_phrony_template_add_blank(&args, digits);
 
-    if (ngx_phrony_encode_plain(encoder, template, &args) != NGX_OK) {
-        return NULL;
-    }
+    rc = ngx_phrony_template_plain(template, encoder->redis, &args);
 
-    return template;
+    return (rc == NGX_OK) ? template : NULL;
 }
 
 
@@ -578,7 +379,7 @@ ngx_phrony_encode_set(ngx_phrony_encoder_t *encoder, ngx_phrony_news_t *news,
         return NULL;
     }
 
-    command = ngx_phrony_encode_copy(encoder, t, size);
+    command = ngx_phrony_template_copy(t, encoder->redis, size);
     if (command == NULL) {
         return NULL;
     }
@@ -601,30 +402,41 @@ ngx_phrony_encode_set(ngx_phrony_encoder_t *encoder, ngx_phrony_news_t *news,
 }
 
 
+static ngx_phrony_template_t *
+ngx_phrony_encode_get_template(ngx_phrony_encoder_t *encoder)
+{
+    ngx_int_t                   rc;
+    ngx_phrony_template_args_t  args;
+
+    if (encoder->get.bytes.len) {
+        return &encoder->get;
+    }
+
+    ngx_phrony_template_begin(&args, encoder->prefix);
+
+    ngx_phrony_template_add(&args, "GET");
+    ngx_phrony_template_add_run(&args);
+
+    rc = ngx_phrony_template_plain(&encoder->get, encoder->redis, &args);
+
+    return (rc == NGX_OK) ? &encoder->get : NULL;
+}
+
+
 ngx_phrony_redis_command_t *
 ngx_phrony_encode_get(ngx_phrony_encoder_t *encoder, phrony_uuid_t *run_id,
     size_t size)
 {
     u_char                      *p;
-    ngx_phrony_args_t            args;
     ngx_phrony_template_t       *t;
     ngx_phrony_redis_command_t  *command;
 
-    t = &encoder->get;
-
-    if (t->bytes.len == 0) {
-        args.n = 0;
-        args.last = args.texts;
-
-        ngx_phrony_encode_add(&args, "GET");
-        ngx_phrony_encode_add_run(&args, encoder);
-
-        if (ngx_phrony_encode_plain(encoder, t, &args) != NGX_OK) {
-            return NULL;
-        }
+    t = ngx_phrony_encode_get_template(encoder);
+    if (t == NULL) {
+        return NULL;
     }
 
-    command = ngx_phrony_encode_copy(encoder, t, size);
+    command = ngx_phrony_template_copy(t, encoder->redis, size);
     if (command == NULL) {
         return NULL;
     }
@@ -679,14 +491,13 @@ ngx_phrony_encode_tell(ngx_phrony_encoder_t *encoder,
     size_t size)
 {
     u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
-    ngx_phrony_args_t            args;
+    ngx_phrony_template_args_t   args;
     ngx_phrony_redis_command_t  *command;
 
-    args.n = 0;
-    args.last = args.texts;
+    ngx_phrony_template_begin(&args, encoder->prefix);
 
-    ngx_phrony_encode_add(&args, "1");
-    ngx_phrony_encode_add_key(&args, encoder, ":window:");
+    ngx_phrony_template_add(&args, "1");
+    ngx_phrony_template_add_key(&args, ":window:");
 
     p = phrony_uuid_format(ids, &share->workspace_id);
     (void) phrony_uuid_format(p, &share->trigger_id);
@@ -708,7 +519,7 @@ ngx_phrony_encode_tell(ngx_phrony_encoder_t *encoder,
 
 
 static void
-ngx_phrony_encode_buckets(ngx_phrony_args_t *args, const char *name,
+ngx_phrony_encode_buckets(ngx_phrony_template_args_t *args, const char *name,
     phrony_window_t *window, uint64_t now)
 {
     uint32_t                       back, n;
@@ -727,7 +538,7 @@ ngx_phrony_encode_buckets(ngx_phrony_args_t *args, const char *name,
 
         end = (window->bucket - back + 1) * shape->width;
 
-        ngx_phrony_encode_add(args, name);
+        ngx_phrony_template_add(args, name);
 
         arg = &args->args[args->n++];
         arg->data = args->last;

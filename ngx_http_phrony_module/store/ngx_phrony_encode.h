@@ -11,27 +11,17 @@
 #include "../redis/ngx_phrony_redis.h"
 #include "ngx_phrony_news.h"
 #include "ngx_phrony_store.h"
+#include "ngx_phrony_template.h"
 #include "ngx_phrony_zone.h"
 
 
 #define NGX_PHRONY_ENCODE_NEWS  16      /* that ride along, at most */
-#define NGX_PHRONY_ENCODE_ARGS  (8 + NGX_PHRONY_ENCODE_NEWS)
 
 
 PHRONY_HIDDEN_BEGIN
 
 
-/*
- * The commands of the store.  All that differs from one to the next has a
- * fixed width: so each kind is formatted once, and then copied and filled in.
- */
-
-typedef struct {
-    ngx_str_t                  bytes;           /* len 0: not made yet */
-    uint16_t                   args[NGX_PHRONY_ENCODE_ARGS];    /* offsets */
-    const phrony_script_t     *script;
-} ngx_phrony_template_t;
-
+/* The commands of the store. */
 
 typedef struct {
     ngx_phrony_redis_t        *redis;

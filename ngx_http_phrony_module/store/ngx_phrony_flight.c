@@ -5,6 +5,7 @@
 
 
 #include "ngx_phrony_flight.h"
+#include "ngx_phrony_batch.h"
 #include "ngx_phrony_decide.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
@@ -249,7 +250,7 @@ ngx_phrony_flight_decided(ngx_phrony_flight_t *flight,
 
     ngx_phrony_zone_unlock(zone);
 
-    ngx_phrony_tell_untold(flight->store->teller);
+    ngx_phrony_batch_untold(flight->store->teller);
 
     op->handler(op);
 }

@@ -9,12 +9,13 @@
 
 
 #include "ngx_phrony_store.h"
+#include "ngx_phrony_template.h"
 #include "ngx_phrony_zone.h"
 
 
 /* the text of news, as lua/parts/settle.lua reads it */
 
-#define NGX_PHRONY_NEWS_DIGITS  15
+#define NGX_PHRONY_NEWS_DIGITS  NGX_PHRONY_TEMPLATE_DIGITS
 #define NGX_PHRONY_NEWS_LEN     (1 + 2 * PHRONY_UUID_TEXT_LEN                 \
                                  + NGX_PHRONY_NEWS_DIGITS)
 

@@ -12,6 +12,8 @@
 #define NGX_PHRONY_RUN_EVICT  64    /* at most, to make room for one */
 
 
+static ngx_phrony_run_t *ngx_phrony_run_create(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *trigger, uint64_t ttl);
 static ngx_uint_t ngx_phrony_run_expire(ngx_phrony_zone_t *zone,
     ngx_queue_t *queue, ngx_uint_t n);
 static ngx_phrony_run_t **ngx_phrony_run_chain(ngx_phrony_root_t *root,
@@ -67,30 +69,21 @@ ngx_phrony_run_t *
 ngx_phrony_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
     phrony_uuid_t *trigger_id, ngx_phrony_trigger_t *trigger, uint64_t ttl)
 {
-    ngx_phrony_run_t   *run;
-    ngx_phrony_root_t  *root;
+    ngx_phrony_run_t  *run;
 
-    run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t), trigger);
+    run = ngx_phrony_run_create(zone, trigger, ttl);
     if (run == NULL) {
         return NULL;
     }
-
-    root = zone->shpool->data;
 
     if (id) {
         run->id = *id;
 
     } else {
-        ngx_phrony_run_lease_id(root, &run->id);
+        ngx_phrony_run_lease_id(zone->shpool->data, &run->id);
     }
 
     run->trigger_id = *trigger_id;
-    run->trigger = trigger;
-    run->expires = zone->now + ttl;
-    run->untold = 0;
-    run->has_lease = 0;
-    run->abandoned = 0;
-    run->renewed = 0;
 
     if (trigger == NULL) {
         run->state = PHRONY_LEASE_ENDED;
@@ -99,8 +92,8 @@ ngx_phrony_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
         run->state = id ? PHRONY_LEASE_BOUND : PHRONY_LEASE_RESERVED;
     }
 
-    ngx_phrony_run_link(root, run);
-    ngx_phrony_run_index(root, run, ttl);
+    ngx_phrony_run_link(zone->shpool->data, run);
+    ngx_phrony_run_index(zone->shpool->data, run, ttl);
 
     return run;
 }
@@ -112,10 +105,35 @@ ngx_phrony_run_know(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
 {
     ngx_phrony_run_t  *run;
 
-    run = ngx_phrony_run_add(zone, id, trigger_id, NULL, ttl);
+    run = ngx_phrony_run_create(zone, NULL, ttl);
+    if (run == NULL) {
+        return NULL;
+    }
+
+    run->id = *id;
+    run->trigger_id = *trigger_id;
+    run->state = state;
+
+    ngx_phrony_run_link(zone->shpool->data, run);
+    ngx_phrony_run_index(zone->shpool->data, run, ttl);
+
+    return run;
+}
+
+
+static ngx_phrony_run_t *
+ngx_phrony_run_create(ngx_phrony_zone_t *zone, ngx_phrony_trigger_t *trigger,
+    uint64_t ttl)
+{
+    ngx_phrony_run_t  *run;
+
+    run = ngx_phrony_zone_alloc(zone, sizeof(ngx_phrony_run_t), trigger);
 
     if (run) {
-        run->state = state;
+        ngx_memzero(run, sizeof(ngx_phrony_run_t));
+
+        run->trigger = trigger;
+        run->expires = zone->now + ttl;
     }
 
     return run;

@@ -65,7 +65,8 @@ struct ngx_phrony_op_s {
     ngx_phrony_op_handler_pt   handler;
     void                      *data;
 
-    void                      *flight;          /* the store's, while it waits */
+    void                      *flight;          /* the store's, while it
+                                                   waits */
 };
 
 
@@ -130,9 +131,9 @@ struct ngx_phrony_store_s {
     /*
      * Tells the store; there is no answer.  The BIND or END of a start binds
      * its lease to the run or, if it has none, makes the run known; RELEASE
-     * gives the lease back.  Otherwise SEEN and END tell of a run: SEEN changes
-     * nothing if it is not known, END is remembered even so, for a store that
-     * hears of its start later.  The settlement is copied.
+     * gives the lease back.  Otherwise SEEN and END tell of a run: SEEN
+     * changes nothing if it is not known, END is remembered even so, for a
+     * store that hears of its start later.  The settlement is copied.
      */
 
     void                     (*settle)(ngx_phrony_store_t *store,

@@ -5,6 +5,7 @@
 
 
 #include "ngx_phrony_store_redis.h"
+#include "ngx_phrony_batch.h"
 #include "ngx_phrony_flight.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
@@ -12,9 +13,6 @@
 #include "ngx_phrony_trigger.h"
 
 #include <openssl/rand.h>
-
-
-#define NGX_PHRONY_STORE_REDIS_PREFIX  256
 
 
 static ngx_int_t ngx_phrony_store_redis_admit(ngx_phrony_store_t *store,
@@ -60,7 +58,7 @@ ngx_phrony_store_redis_start(ngx_phrony_store_redis_t *store,
         return NGX_OK;
     }
 
-    if (store->prefix.len > NGX_PHRONY_STORE_REDIS_PREFIX
+    if (store->prefix.len > NGX_PHRONY_TEMPLATE_PREFIX
         || RAND_bytes((u_char *) &store->leases, sizeof(uint64_t)) != 1)
     {
         return NGX_ERROR;
@@ -78,7 +76,7 @@ ngx_phrony_store_redis_ready(ngx_phrony_store_redis_t *store)
 {
     if (store->teller) {
         store->teller->paused = 0;
-        ngx_phrony_tell_untold(store->teller);
+        ngx_phrony_batch_untold(store->teller);
     }
 }
 
@@ -223,7 +221,7 @@ ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
         return;
     }
 
-    ngx_phrony_tell_untold(teller);
+    ngx_phrony_batch_untold(teller);
 }
 
 

@@ -5,13 +5,10 @@
 
 
 #include "ngx_phrony_tell.h"
-#include "ngx_phrony_share.h"
+#include "ngx_phrony_batch.h"
 
 
 #define NGX_PHRONY_TELL_LAZY    2       /* ms */
-#define NGX_PHRONY_TELL_LATER   1000    /* ms */
-#define NGX_PHRONY_TELL_BATCH   64      /* runs at once */
-#define NGX_PHRONY_TELL_COUNTS  16      /* triggers at once */
 #define NGX_PHRONY_TELL_SPARE   64      /* groups */
 
 #define NGX_PHRONY_TELL_FRAMED  (sizeof("$88\r\n\r\n") - 1                    \
@@ -28,20 +25,10 @@ typedef struct {
 } ngx_phrony_tell_settle_t;
 
 
-typedef struct {
-    ngx_phrony_teller_t    *teller;
-    ngx_phrony_share_t      share;      /* its ids */
-    ngx_phrony_counts_t     counts;
-} ngx_phrony_tell_counts_t;
-
-
 static void ngx_phrony_tell_event(ngx_phrony_teller_t *teller,
     ngx_event_t *ev, ngx_event_handler_pt handler);
 static void ngx_phrony_tell_lazy_handler(ngx_event_t *ev);
 static void ngx_phrony_tell_urgent_handler(ngx_event_t *ev);
-static void ngx_phrony_tell_batch_handler(ngx_event_t *ev);
-static void ngx_phrony_tell_later_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_phrony_tell_any(ngx_phrony_teller_t *teller);
 static ngx_phrony_group_t **ngx_phrony_tell_chain(
     ngx_phrony_teller_t *teller, phrony_uuid_t *trigger_id);
 static ngx_phrony_group_t *ngx_phrony_tell_group(ngx_phrony_teller_t *teller,
@@ -60,16 +47,6 @@ static void ngx_phrony_tell_owner_handler(
     const phrony_resp_t *reply);
 static void ngx_phrony_tell_texts(ngx_phrony_teller_t *teller, u_char *text,
     size_t stride, ngx_uint_t n, ngx_phrony_news_t *of);
-static ngx_uint_t ngx_phrony_tell_runs(ngx_phrony_teller_t *teller);
-static ngx_uint_t ngx_phrony_tell_counts(ngx_phrony_teller_t *teller);
-static ngx_int_t ngx_phrony_tell_send_counts(ngx_phrony_teller_t *teller,
-    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts);
-static void ngx_phrony_tell_counts_handler(
-    ngx_phrony_redis_command_t *command, ngx_phrony_redis_result_t result,
-    const phrony_resp_t *reply);
-static void ngx_phrony_tell_give(ngx_phrony_teller_t *teller,
-    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts);
-static void ngx_phrony_tell_done(ngx_phrony_teller_t *teller);
 
 
 ngx_phrony_teller_t *
@@ -95,11 +72,11 @@ ngx_phrony_tell_create(ngx_phrony_zone_t *zone, ngx_phrony_redis_t *redis,
     ngx_phrony_tell_event(teller, &teller->urgent,
                           ngx_phrony_tell_urgent_handler);
     ngx_phrony_tell_event(teller, &teller->batch,
-                          ngx_phrony_tell_batch_handler);
+                          ngx_phrony_batch_handler);
     ngx_phrony_tell_event(teller, &teller->later,
-                          ngx_phrony_tell_later_handler);
+                          ngx_phrony_batch_later_handler);
 
-    ngx_add_timer(&teller->later, NGX_PHRONY_TELL_LATER);
+    ngx_add_timer(&teller->later, NGX_PHRONY_BATCH_LATER);
 
     return teller;
 }
@@ -182,28 +159,6 @@ ngx_phrony_tell_urgent_handler(ngx_event_t *ev)
 }
 
 
-/* Others, too, leave untold what this worker may tell. */
-
-static void
-ngx_phrony_tell_later_handler(ngx_event_t *ev)
-{
-    ngx_phrony_teller_t  *teller;
-
-    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0,
-                   "phrony tell later handler");
-
-    teller = ev->data;
-
-    teller->paused = 0;
-
-    ngx_phrony_tell_untold(teller);
-
-    if (!ngx_exiting && !ngx_terminate) {
-        ngx_add_timer(ev, NGX_PHRONY_TELL_LATER);
-    }
-}
-
-
 ngx_uint_t
 ngx_phrony_tell_ready(ngx_phrony_teller_t *teller,
     phrony_uuid_t *workspace_id)
@@ -217,15 +172,6 @@ ngx_phrony_tell_ready(ngx_phrony_teller_t *teller,
     slot = ngx_phrony_encode_slot(&teller->encoder, workspace_id);
 
     return ngx_phrony_redis_ready(teller->encoder.redis, slot);
-}
-
-
-static ngx_uint_t
-ngx_phrony_tell_any(ngx_phrony_teller_t *teller)
-{
-    return !teller->closed
-           && ngx_phrony_redis_ready(teller->encoder.redis,
-                                     NGX_PHRONY_REDIS_ANY);
 }
 
 
@@ -454,7 +400,7 @@ ngx_phrony_tell_settle_handler(ngx_phrony_redis_command_t *command,
     }
 
     if (settle->batch) {
-        ngx_phrony_tell_done(teller);
+        ngx_phrony_batch_done(teller);
     }
 }
 
@@ -560,213 +506,6 @@ ngx_phrony_tell_keep(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
     (void) ngx_phrony_news_keep(teller->zone, news);
 
     ngx_phrony_zone_unlock(teller->zone);
-}
-
-
-void
-ngx_phrony_tell_untold(ngx_phrony_teller_t *teller)
-{
-    ngx_phrony_root_t  *root;
-
-    /* a number that is changed right now is as good as the one before */
-
-    root = teller->zone->shpool->data;
-
-    if (root->nuntold
-        && teller->telling == 0
-        && !teller->paused
-        && ngx_phrony_tell_any(teller))
-    {
-        ngx_post_event(&teller->batch, &ngx_posted_events);
-    }
-}
-
-
-static void
-ngx_phrony_tell_batch_handler(ngx_event_t *ev)
-{
-    ngx_phrony_teller_t  *teller;
-
-    ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0,
-                   "phrony tell batch handler");
-
-    teller = ev->data;
-
-    if (teller->telling || !ngx_phrony_tell_any(teller)) {
-        return;
-    }
-
-    if (ngx_phrony_tell_runs(teller) + ngx_phrony_tell_counts(teller)
-        && teller->telling == 0)
-    {
-        /* not to that node: see later */
-
-        teller->paused = 1;
-    }
-}
-
-
-static ngx_uint_t
-ngx_phrony_tell_runs(ngx_phrony_teller_t *teller)
-{
-    ngx_uint_t           i, n;
-    ngx_queue_t         *q;
-    ngx_phrony_news_t    news[NGX_PHRONY_TELL_BATCH];
-    ngx_phrony_group_t  *group;
-
-    ngx_phrony_tell_flush(teller);
-
-    (void) ngx_phrony_zone_lock(teller->zone);
-
-    for (n = 0; n < NGX_PHRONY_TELL_BATCH; n++) {
-
-        if (ngx_phrony_news_next(teller->zone, &news[n]) != NGX_OK) {
-            break;
-        }
-    }
-
-    ngx_phrony_zone_unlock(teller->zone);
-
-    teller->batching = 1;
-
-    for (i = 0; i < n; i++) {
-        ngx_phrony_tell(teller, &news[i]);
-    }
-
-    while (!ngx_queue_empty(&teller->groups)) {
-        q = ngx_queue_head(&teller->groups);
-        group = ngx_queue_data(q, ngx_phrony_group_t, queue);
-
-        ngx_phrony_tell_send(teller, group);
-    }
-
-    teller->batching = 0;
-
-    return n;
-}
-
-
-static ngx_uint_t
-ngx_phrony_tell_counts(ngx_phrony_teller_t *teller)
-{
-    ngx_int_t            rc;
-    ngx_uint_t           n;
-    ngx_phrony_share_t   share;
-    ngx_phrony_counts_t  counts;
-
-    for (n = 0; n < NGX_PHRONY_TELL_COUNTS; n++) {
-
-        (void) ngx_phrony_zone_lock(teller->zone);
-
-        rc = ngx_phrony_share_take(teller->zone, &share, &counts);
-
-        ngx_phrony_zone_unlock(teller->zone);
-
-        if (rc != NGX_OK) {
-            break;
-        }
-
-        if (counts.rpm.window.sum == 0 && counts.rpd.window.sum == 0) {
-            continue;
-        }
-
-        if (ngx_phrony_tell_send_counts(teller, &share, &counts) != NGX_OK) {
-            ngx_phrony_tell_give(teller, &share, &counts);
-        }
-    }
-
-    return n;
-}
-
-
-static ngx_int_t
-ngx_phrony_tell_send_counts(ngx_phrony_teller_t *teller,
-    ngx_phrony_share_t *share, ngx_phrony_counts_t *counts)
-{
-    ngx_phrony_tell_counts_t    *tell;
-    ngx_phrony_redis_command_t  *command;
-
-    if (!ngx_phrony_tell_ready(teller, &share->workspace_id)) {
-        return NGX_DECLINED;
-    }
-
-    command = ngx_phrony_encode_tell(&teller->encoder, share, counts,
-                                     teller->zone->now,
-                                     sizeof(ngx_phrony_tell_counts_t));
-    if (command == NULL) {
-        return NGX_ERROR;
-    }
-
-    tell = command->data;
-
-    tell->teller = teller;
-    tell->share = *share;
-    tell->counts = *counts;
-
-    command->handler = ngx_phrony_tell_counts_handler;
-
-    if (ngx_phrony_redis_send(teller->encoder.redis, command) != NGX_OK) {
-        return NGX_DECLINED;
-    }
-
-    teller->telling++;
-
-    return NGX_OK;
-}
-
-
-/*
- * Counts are no state but events: what may have been counted is not told a
- * second time, or starts that never were would be refused others.
- */
-
-static void
-ngx_phrony_tell_counts_handler(ngx_phrony_redis_command_t *command,
-    ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
-{
-    ngx_phrony_teller_t       *teller;
-    ngx_phrony_tell_counts_t  *tell;
-
-    tell = command->data;
-    teller = tell->teller;
-
-    if (result == NGX_PHRONY_REDIS_UNSENT
-        || (result == NGX_PHRONY_REDIS_ANSWERED
-            && reply->type != PHRONY_RESP_INTEGER
-            && ngx_phrony_tell_passes(reply, "counts")))
-    {
-        teller->paused = 1;
-        ngx_phrony_tell_give(teller, &tell->share, &tell->counts);
-    }
-
-    ngx_phrony_tell_done(teller);
-}
-
-
-static void
-ngx_phrony_tell_give(ngx_phrony_teller_t *teller, ngx_phrony_share_t *share,
-    ngx_phrony_counts_t *counts)
-{
-    ngx_phrony_root_t  *root;
-
-    root = ngx_phrony_zone_lock(teller->zone);
-
-    if (ngx_phrony_share_give(teller->zone, share, counts) != NGX_OK) {
-        root->exhausted++;
-    }
-
-    ngx_phrony_zone_unlock(teller->zone);
-}
-
-
-/* After the last answer to a batch comes the next one. */
-
-static void
-ngx_phrony_tell_done(ngx_phrony_teller_t *teller)
-{
-    teller->telling--;
-
-    ngx_phrony_tell_untold(teller);
 }
 
 

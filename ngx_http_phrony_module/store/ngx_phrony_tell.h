@@ -61,11 +61,11 @@ struct ngx_phrony_teller_s {
 
     ngx_event_t             lazy;       /* timer: all groups leave */
     ngx_event_t             urgent;     /* posted: urgent ones do */
-    ngx_event_t             batch;      /* posted: what is untold */
+    ngx_event_t             batch;      /* posted: what is untold leaves */
     ngx_event_t             later;      /* timer: looks for it */
-    ngx_uint_t              batching;   /* what is sent belongs to it */
+    ngx_uint_t              batching;   /* what is sent belongs to a batch */
     ngx_uint_t              telling;    /* commands of it in flight */
-    ngx_uint_t              paused;     /* one failed: no other for now */
+    ngx_uint_t              paused;     /* one failed: none for now */
 };
 
 
@@ -117,11 +117,6 @@ void ngx_phrony_tell_again(ngx_phrony_teller_t *teller,
 
 void ngx_phrony_tell_keep(ngx_phrony_teller_t *teller,
     ngx_phrony_news_t *news);
-
-
-/* Begins with what is untold, if there is any, soon. */
-
-void ngx_phrony_tell_untold(ngx_phrony_teller_t *teller);
 
 
 /* Sends all that waits. */

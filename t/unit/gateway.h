@@ -76,6 +76,8 @@ static const char  *gateway_key(const char *kind, uint64_t trigger)
 static const char  *gateway_text(phrony_uuid_t *id) TEST_UNUSED;
 static const char  *gateway_tell(const char *fmt, ...)
     __attribute__((unused, format(printf, 1, 2)));
+static long  gateway_number(const char *fmt, ...)
+    __attribute__((unused, format(printf, 1, 2)));
 static long  gateway_held(uint64_t trigger) TEST_UNUSED;
 static int   gateway_score(uint64_t trigger, phrony_uuid_t *member)
     TEST_UNUSED;
@@ -422,28 +424,41 @@ gateway_tell(const char *fmt, ...)
 }
 
 
-/* Slots of the trigger that Redis holds. */
+/* The same, of a command that is answered by a number. */
 
 static long
-gateway_held(uint64_t trigger)
+gateway_number(const char *fmt, ...)
 {
+    char     text[2048];
     probe_t  probe;
-    char     text[512];
+    va_list  args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
 
     if (client == NULL) {
         client_open();
     }
 
-    (void) loop_until(client_is_ready, NULL, 5000);
-
-    snprintf(text, sizeof(text), "ZCOUNT %s 1 +inf",
-             gateway_key("runs", trigger));
-
-    if (!probe_send(&probe, text) || !loop_until(probe_done, &probe, 5000)) {
+    if (!loop_until(client_is_ready, NULL, 5000)
+        || !probe_send(&probe, text)
+        || !loop_until(probe_done, &probe, 5000)
+        || probe.type != PHRONY_RESP_INTEGER)
+    {
         return -1;
     }
 
     return probe.integer;
+}
+
+
+/* Slots of the trigger that Redis holds. */
+
+static long
+gateway_held(uint64_t trigger)
+{
+    return gateway_number("ZCOUNT %s 1 +inf", gateway_key("runs", trigger));
 }
 
 

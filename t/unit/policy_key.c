@@ -426,8 +426,8 @@ test_errors(void)
 
 
 /*
- * jansson's allocations as well; where they fail it does not always say so, but
- * finds something else wrong.
+ * jansson's allocations as well; where they fail it does not always say so,
+ * but finds something else wrong.
  */
 
 static void

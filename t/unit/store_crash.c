@@ -4,10 +4,15 @@
  */
 
 
-/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/ nginx */
+/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/
+            nginx */
 
 
 #include "store.h"
+
+#include "ngx_phrony_news.h"
+#include "ngx_phrony_share.h"
+#include "ngx_phrony_store_redis.h"
 
 
 /*
@@ -19,10 +24,14 @@
 static void test_full(void);
 static void test_full_of_triggers(void);
 static void test_full_of_runs(void);
-static void test_killed(void);
+static void test_killed(void (*work)(unsigned n));
+static void test_killed_untold(void);
 static void test_killed_in_recovery(void);
 static void test_killed_in_slab(void);
 static void work(unsigned n);
+static void work_untold(unsigned n);
+static void tell(void);
+static void mirror(void);
 static int start(uint64_t trigger, int64_t limit, ngx_phrony_op_t *op);
 static void settle(ngx_phrony_op_t *op, phrony_lease_event_t event,
     uint64_t run);
@@ -34,7 +43,11 @@ main(void)
     test_full();
     test_full_of_triggers();
     test_full_of_runs();
-    test_killed();
+    store_open(1024 * 1024);
+    test_killed(work);
+    store_close();
+
+    test_killed_untold();
     test_killed_in_slab();
     test_killed_in_recovery();
 
@@ -189,12 +202,10 @@ test_full_of_runs(void)
 /* A process that does nothing else is killed, some hundred times. */
 
 static void
-test_killed(void)
+test_killed(void (*work)(unsigned n))
 {
     int        i, status, sound;
     pid_t      pid;
-
-    store_open(1024 * 1024);
 
     sound = 1;
 
@@ -228,6 +239,51 @@ test_killed(void)
     ok(sound, "after each of %d kills the indices agree", i);
     ok(store_root()->repaired > 10, "%d kills came within a change",
        (int) store_root()->repaired);
+}
+
+
+/* The same where Redis is away, comes back and is told. */
+
+static void
+test_killed_untold(void)
+{
+    uint64_t                   left;
+    ngx_str_t                  prefix = ngx_string("unit");
+    ngx_phrony_news_t          news;
+    ngx_phrony_store_redis_t   shared;
+
+    store_open(1024 * 1024);
+
+    ngx_phrony_store_redis_init(&shared, &zone, &prefix, 0);
+    store = &shared.store;
+
+    test_killed(work_untold);
+
+    ok(store_root()->nuntold > 20, "%d are untold",
+       (int) store_root()->nuntold);
+
+    (void) ngx_phrony_zone_lock(&zone);
+
+    for (left = 0; ngx_phrony_news_next(&zone, &news) == NGX_OK; left++) {
+        if (news.event == NGX_PHRONY_NEWS_NONE
+            || phrony_uuid_nil(&news.workspace_id))
+        {
+            break;
+        }
+    }
+
+    ok(ngx_queue_empty(&store_root()->untold), "all %d can be told",
+       (int) left);
+
+    /* but of starts whose worker died before it knew of them itself */
+
+    zone.now += 10000000;
+    (void) ngx_phrony_run_sweep(&zone, 1000);
+
+    ngx_phrony_zone_unlock(&zone);
+
+    is_int(store_root()->nleases, 0, "no slot is held here then");
+    ok(store_sound(), "the indices agree");
 
     store_close();
 }
@@ -296,9 +352,94 @@ work(unsigned n)
         s.event = random_below(2) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
         s.has_run = 1;
         s.run_id = store_uuid(random_below(5000));
+        s.trigger_id = store_uuid(random_below(40));
+        s.workspace_id = store_uuid(1);
         s.run_ttl = 30000;
         store->settle(store, &s);
     }
+}
+
+
+/* As work(), and as a worker does that has a connection from time to time. */
+
+static void
+work_untold(unsigned n)
+{
+    unsigned  i;
+
+    for (i = 0; i < n; i++) {
+        work(1);
+
+        if (random_below(4) == 0) {
+            tell();
+        }
+
+        if (random_below(4) == 0) {
+            mirror();
+        }
+    }
+}
+
+
+/* Some are told, and some of these in vain. */
+
+static void
+tell(void)
+{
+    ngx_phrony_news_t    news;
+    ngx_phrony_share_t   share;
+    ngx_phrony_counts_t  counts;
+
+    (void) ngx_phrony_zone_lock(&zone);
+
+    if (ngx_phrony_news_next(&zone, &news) == NGX_OK && random_below(2)) {
+        (void) ngx_phrony_news_keep(&zone, &news);
+    }
+
+    if (ngx_phrony_share_take(&zone, &share, &counts) == NGX_OK
+        && random_below(2))
+    {
+        (void) ngx_phrony_share_give(&zone, &share, &counts);
+    }
+
+    ngx_phrony_zone_unlock(&zone);
+}
+
+
+/* What Redis says is noted, and a lease of Redis's is lost. */
+
+static void
+mirror(void)
+{
+    ngx_phrony_op_t       op;
+    ngx_phrony_news_t     news;
+    ngx_phrony_verdict_t  verdict;
+
+    memset(&op, 0, sizeof(op));
+    op.trigger_id = store_uuid(random_below(40));
+    op.workspace_id = store_uuid(1);
+    op.reservation_ttl = 20000;
+
+    memset(&verdict, 0, sizeof(verdict));
+    verdict.minute.sum = random_below(50);
+    verdict.day.sum = verdict.minute.sum + random_below(100);
+    verdict.held = random_below(20);
+
+    memset(&news, 0, sizeof(news));
+    news.event = random_below(2) ? NGX_PHRONY_NEWS_ABANDON
+                                 : NGX_PHRONY_NEWS_RELEASE;
+    news.has_lease = 1;
+    news.lease_id = store_uuid(1000000 + random_below(500));
+    news.trigger_id = op.trigger_id;
+    news.workspace_id = op.workspace_id;
+    news.ttl = 20000;
+
+    (void) ngx_phrony_zone_lock(&zone);
+
+    ngx_phrony_share_mirror(&zone, &op, &verdict, store_now);
+    (void) ngx_phrony_news_keep(&zone, &news);
+
+    ngx_phrony_zone_unlock(&zone);
 }
 
 
@@ -307,6 +448,8 @@ start(uint64_t trigger, int64_t limit, ngx_phrony_op_t *op)
 {
     memset(op, 0, sizeof(*op));
 
+    op->workspace_id = store_uuid(1);
+    op->local = 1;
     op->trigger_id = store_uuid(trigger);
     op->reservation_ttl = 20000;
     op->limits[PHRONY_LIMIT_RUNS].set = limit >= 0;
@@ -328,6 +471,8 @@ settle(ngx_phrony_op_t *op, phrony_lease_event_t event, uint64_t run)
     s.leased = op->leased;
     s.lease_id = op->lease_id;
     s.trigger_id = op->trigger_id;
+    s.workspace_id = op->workspace_id;
+    s.agent_id = store_uuid(2);
     s.has_run = (event != PHRONY_LEASE_RELEASE);
     s.run_id = store_uuid(run);
     s.run_ttl = 30000;

@@ -4,7 +4,8 @@
  */
 
 
-/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/ nginx */
+/* sources: ngx_http_phrony_module/store/ ngx_http_phrony_module/redis/
+            nginx */
 
 
 #include "store.h"

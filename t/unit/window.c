@@ -43,6 +43,8 @@ static void test_random(const phrony_window_shape_t *shape, uint64_t step,
     const char *name);
 static void test_greedy(const phrony_window_shape_t *shape, int64_t limit,
     const char *name);
+static void test_level(const phrony_window_shape_t *shape, const char *name);
+static void test_add(const phrony_window_shape_t *shape, const char *name);
 static int agrees(any_window_t *w, model_t *model, uint64_t now,
     int64_t limit);
 static uint64_t leaves(const phrony_window_shape_t *shape, uint64_t event);
@@ -75,6 +77,11 @@ main(void)
     test_greedy(&phrony_window_minute, 60, "minute");
     test_greedy(&phrony_window_minute, 7, "minute, few");
     test_greedy(&phrony_window_day, 500, "day");
+
+    test_level(&phrony_window_minute, "minute");
+    test_level(&phrony_window_day, "day");
+    test_add(&phrony_window_minute, "minute");
+    test_add(&phrony_window_day, "day");
 
     return done();
 }
@@ -371,6 +378,122 @@ test_greedy(const phrony_window_shape_t *shape, int64_t limit,
     ok(model.n * 100 >= (size_t) limit * 20 * 98,
        "%s: %zu of %lld, at least 98 %%", name, model.n,
        (long long) limit * 20);
+}
+
+
+/* What is too much leaves first, what lacks happens now. */
+
+static void
+test_level(const phrony_window_shape_t *shape, const char *name)
+{
+    int           good;
+    unsigned      i, j;
+    uint32_t      sum;
+    uint64_t      now;
+    any_window_t  w;
+
+    memset(&w, 0, sizeof(w));
+    model.shape = shape;
+    model.n = 0;
+    now = (uint64_t) 1 << 40;
+    good = 1;
+
+    for (i = 0; i < 2000 && good; i++) {
+        now += random_below(3 * shape->width);
+
+        phrony_window_advance(&w.window, shape, now);
+
+        sum = random_below(20);
+
+        while (model_count(&model, now) > sum) {
+
+            for (j = 0; leaves(shape, model.events[j]) <= now; j++) {
+                /* void */
+            }
+
+            model.n -= j + 1;
+            memmove(model.events, &model.events[j + 1],
+                    model.n * sizeof(uint64_t));
+        }
+
+        while (model_count(&model, now) < sum) {
+            model.events[model.n++] = now;
+        }
+
+        phrony_window_level(&w.window, shape, sum);
+
+        good = agrees(&w, &model, now, random_below(25));
+    }
+
+    ok(good, "%s: levelled as the model", name);
+
+    phrony_window_level(&w.window, shape, UINT32_MAX);
+    phrony_window_level(&w.window, shape, UINT32_MAX);
+    is_int(w.window.sum, UINT32_MAX, "levelled to the most that is counted");
+    phrony_window_level(&w.window, shape, 0);
+    is_int(w.window.sum, 0, "and to nothing");
+    phrony_window_repair(&w.window, shape);
+    is_int(w.window.sum, 0, "of which nothing is left in the ring");
+}
+
+
+/* A window's buckets, added to another one, make it the same. */
+
+static void
+test_add(const phrony_window_shape_t *shape, const char *name)
+{
+    int           good;
+    unsigned      i;
+    uint32_t      back, n;
+    uint64_t      now, sum;
+    any_window_t  from, to;
+
+    now = (uint64_t) 1 << 40;
+    memset(&from, 0, sizeof(from));
+
+    good = 1;
+
+    for (i = 0; i < 300 && good; i++) {
+        now += random_below(2 * shape->width);
+
+        phrony_window_advance(&from.window, shape, now);
+        phrony_window_count(&from.window, shape);
+
+        memset(&to, 0, sizeof(to));
+        phrony_window_advance(&to.window, shape, now);
+
+        sum = 0;
+
+        for (back = 0; back < shape->places; back++) {
+            n = phrony_window_past(&from.window, shape, back);
+            sum += n;
+
+            if (n) {
+                phrony_window_add(&to.window, shape, back, n);
+            }
+        }
+
+        good = sum == from.window.sum
+               && to.window.sum == from.window.sum
+               && phrony_window_reset(&to.window, shape, 1000, now)
+                  == phrony_window_reset(&from.window, shape, 1000, now)
+               && phrony_window_wait(&to.window, shape, sum / 2 + 1, now)
+                  == phrony_window_wait(&from.window, shape, sum / 2 + 1,
+                                        now);
+    }
+
+    ok(good, "%s: added bucket by bucket", name);
+
+    memset(&to, 0, sizeof(to));
+    phrony_window_add(&to.window, shape, 1, 5);
+    is_int(to.window.sum, 0, "nothing happened before time began");
+    is_int(phrony_window_past(&to.window, shape, 1), 0, "as it says");
+
+    phrony_window_advance(&to.window, shape, now);
+    phrony_window_add(&to.window, shape, 1, UINT32_MAX - 1);
+    phrony_window_add(&to.window, shape, 0, 5);
+    is_int(to.window.sum, UINT32_MAX, "a full window takes no more");
+    is_int(phrony_window_past(&to.window, shape, 0), 1, "than it can count");
 }
 
 
