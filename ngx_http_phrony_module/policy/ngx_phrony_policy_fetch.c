@@ -152,7 +152,13 @@ ngx_phrony_policy_fetch_go(ngx_phrony_policy_fetch_t *fetch)
     while (fetch->pending == 0
            && fetch->step != NGX_PHRONY_POLICY_FETCH_DONE)
     {
-        ngx_phrony_policy_read_fall_back(fetch);
+        if (fetch->failed) {
+
+            /* who asks from now on shall not get what is old */
+
+            ngx_phrony_policy_fetch_unlink(fetch);
+            ngx_phrony_policy_read_fall_back(fetch);
+        }
 
         if (fetch->lost) {
             ngx_phrony_policy_fetch_unavailable(fetch);

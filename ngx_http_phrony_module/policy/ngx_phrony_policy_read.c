@@ -137,10 +137,6 @@ ngx_phrony_policy_read_fall_back(ngx_phrony_policy_fetch_t *fetch)
     ngx_uint_t          i;
     ngx_phrony_root_t  *root;
 
-    if (fetch->failed == 0) {
-        return;
-    }
-
     fetch->failed = 0;
 
     root = ngx_phrony_zone_lock(fetch->policy->zone);
