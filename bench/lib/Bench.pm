@@ -9,22 +9,27 @@ use warnings;
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use POSIX ();
+use Time::HiRes qw(sleep time);
 
 use Cases;
 use Client;
 use Gateway;
+use RedisServer;
 
 my $MANY = 10_000_000;          # a limit that nothing reaches
+my $PATIENCE = 20;              # seconds, until a gateway has found Redis
 
+
+# via   how gateways reach Redis: tcp, or unix
 
 sub new {
-    my ($class) = @_;
+    my ($class, %opt) = @_;
 
     my $dir = tempdir('bench-phrony-XXXXXXXX', TMPDIR => 1);
     chmod 0755, $dir;
 
     my $self = bless { dir => $dir, running => [], policy => {},
-        owner => $$ }, $class;
+        via => 'tcp', owner => $$, %opt }, $class;
 
     my $upstream = $self->start('upstream', kind => 'upstream');
     $self->{upstream_port} = $upstream->port;
@@ -33,17 +38,30 @@ sub new {
 }
 
 
-# Starts an nginx in the directory $name.
+# Starts an nginx in the directory $name, and Redis when the first one needs
+# it.
 
 sub start {
     my ($self, $name, %opt) = @_;
 
-    my $gateway = Gateway->new(dir => "$self->{dir}/$name",
+    $opt{redis} = $self->redis->url if $opt{kind} eq 'redis';
+
+    my $gateway = Gateway->new(name => $name, dir => "$self->{dir}/$name",
         upstream_port => $self->{upstream_port}, %opt);
 
     push @{$self->{running}}, $gateway;
 
     return $gateway->start;
+}
+
+
+sub redis {
+    my ($self) = @_;
+
+    $self->{redis} ||= RedisServer->new(dir => "$self->{dir}/redis-server",
+        via => $self->{via})->start;
+
+    return $self->{redis};
 }
 
 
@@ -106,6 +124,22 @@ sub parts {
 }
 
 
+# Until a gateway is connected to Redis, it decides by itself.
+
+sub await_redis {
+    my ($self, $client, $request) = @_;
+
+    my $deadline = time + $PATIENCE;
+    my $before = $self->redis->done->{calls}{evalsha} // 0;
+
+    do {
+        die "a gateway does not find Redis\n" if time > $deadline;
+        sleep 0.05;
+        $client->ask($request);
+    } until ($self->redis->done->{calls}{evalsha} // 0) > $before;
+}
+
+
 # Uses up what a gateway that is shut admits, then looks at its answers.
 
 sub sample {
@@ -114,6 +148,10 @@ sub sample {
     my $expect = $case->{expect}{$gateway->{kind}};
     my $parts = $self->parts($gateway, $case);
     my $client = Client->new($gateway->port($case->{port}));
+
+    $self->await_redis(Client->new($gateway->port('known')),
+        Cases::request(Cases::parts($Cases::LIST[0], []), 0))
+        if $gateway->{kind} eq 'redis' && !$gateway->{found_redis}++;
 
     for my $n (0 .. 2 * $Cases::TRIGGERS - 1) {
         my ($status) = $client->ask(Cases::request($parts, $n % $keys));
@@ -139,6 +177,8 @@ sub stop {
         $gateway->stop;
         $said .= "$gateway->{kind}: $_\n" for split /\n/, $gateway->log;
     }
+
+    $self->{redis}->stop if $self->{redis};
 
     remove_tree($self->{dir});
 

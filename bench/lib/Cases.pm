@@ -17,7 +17,12 @@ my $BODY = '{"input":{"text":"Summarise the tickets of today, please"}}';
 # key       what stands before the number in the key's clear text
 # port      the server that is asked: open, known or shut
 # expect    status by gateway; a gateway that is not named is not asked
-# target    median of the ratio to plain: goal, and what must not be exceeded
+# target    by gateway, median of the ratio to plain: goal, and what must not
+#           be exceeded
+# few       on few connections, not on as many as is asked for
+# asks      1 if Redis is asked about each request, 0 if about hardly any
+# calls     goal for the system calls per request that Redis adds to plain's
+# redis     goal for the CPU us of Redis per request
 
 our @LIST = (
     {
@@ -26,8 +31,24 @@ our @LIST = (
         request => 'start',
         key     => 'phk_bench_',
         port    => 'open',
-        expect  => { plain => 202, limits => 202, phrony => 202 },
-        target  => [1.10, 1.15],
+        expect  => { plain => 202, limits => 202, phrony => 202,
+            redis => 202 },
+        target  => { phrony => [1.10, 1.15], redis => [1.30, 1.45] },
+        asks    => 1,
+        calls   => 0.3,
+        redis   => 8,
+    },
+    {
+        name    => 'few',
+        title   => 'start, admitted (POST, 202)',
+        request => 'start',
+        key     => 'phk_bench_',
+        port    => 'open',
+        few     => 1,
+        expect  => { plain => 202, phrony => 202, redis => 202 },
+        target  => { redis => [1.60, 1.60] },
+        asks    => 1,
+        calls   => 0,
     },
     {
         name    => 'refused',
@@ -35,8 +56,11 @@ our @LIST = (
         request => 'start',
         key     => 'phk_bench_',
         port    => 'shut',
-        expect  => { plain => 202, limits => 429, phrony => 429 },
-        target  => [0.50, 0.50],
+        expect  => { plain => 202, limits => 429, phrony => 429,
+            redis => 429 },
+        target  => { phrony => [0.50, 0.50], redis => [0.50, 0.50] },
+        asks    => 0,
+        redis   => 0,
     },
     {
         name    => 'unknown',
@@ -45,7 +69,7 @@ our @LIST = (
         key     => 'phk_wrong_',
         port    => 'open',
         expect  => { plain => 202, phrony => 401 },
-        target  => [0.50, 0.50],
+        target  => { phrony => [0.50, 0.50] },
     },
     {
         name    => 'run',
@@ -53,7 +77,9 @@ our @LIST = (
         request => 'run',
         key     => 'phk_bench_',
         port    => 'known',
-        expect  => { plain => 200, limits => 200, phrony => 200 },
+        expect  => { plain => 200, limits => 200, phrony => 200,
+            redis => 200 },
+        asks    => 0,
     },
     {
         name    => 'sessions',

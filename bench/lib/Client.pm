@@ -1,6 +1,7 @@
 package Client;
 
-# A client for a few requests: one connection, one request at a time.
+# A client for a few requests: one connection, no request before the last
+# one's answer.
 
 use strict;
 use warnings;
@@ -25,14 +26,26 @@ sub new {
 sub ask {
     my ($self, $request) = @_;
 
-    my $socket = $self->{socket};
+    $self->say($request);
+
+    return $self->hear;
+}
+
+
+sub say {
+    my ($self, $request) = @_;
+
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $self->{socket}, $request
+        or die "cannot write to port $self->{port}: $!\n";
+}
+
+
+sub hear {
+    my ($self) = @_;
 
     local $SIG{ALRM} = sub { die "no answer from port $self->{port}\n" };
     alarm $PATIENCE;
-
-    local $SIG{PIPE} = 'IGNORE';
-    syswrite $socket, $request
-        or die "cannot write to port $self->{port}: $!\n";
 
     my $in = '';
     $self->more(\$in) until $in =~ /\r\n\r\n/;

@@ -43,6 +43,13 @@ my $LIMITS_SHUT = 'limit_req  zone=shut;'
 my $PHRONY_OPEN = 'phrony  on; phrony_run_ttl  2s;';
 my $PHRONY = 'phrony  on;';
 
+my $PHRONY_HTTP = 'phrony_zone  bench:64m; phrony_policy  file={{policy}};';
+
+# Its windows and leases are its own, though it is one server for all.
+
+my $REDIS_HTTP = "$PHRONY_HTTP\n    phrony_redis  {{redis}};"
+    . ' phrony_redis_prefix  {{name}};';
+
 my %KIND = (
     plain  => {},
     limits => {
@@ -53,7 +60,14 @@ my %KIND = (
     },
     phrony => {
         main  => 'load_module  {{module}};',
-        http  => 'phrony_zone  bench:64m; phrony_policy  file={{policy}};',
+        http  => $PHRONY_HTTP,
+        open  => $PHRONY_OPEN,
+        known => $PHRONY,
+        shut  => $PHRONY,
+    },
+    redis  => {
+        main  => 'load_module  {{module}};',
+        http  => $REDIS_HTTP,
         open  => $PHRONY_OPEN,
         known => $PHRONY,
         shut  => $PHRONY,
@@ -62,9 +76,11 @@ my %KIND = (
 
 
 # kind           upstream, or one of those above
+# name           among all
 # dir            a directory of its own, which is made
 # upstream_port  but for the upstream
-# policy         of phrony, a file
+# policy         of phrony and redis, a file
+# redis          of redis, a URL
 # wrapper        words before the command, such as valgrind's: then there is
 #                one process, no master
 
