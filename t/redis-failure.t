@@ -46,14 +46,20 @@ sub busy {
 }
 
 
-drill('killed', %all, mend => sub { $redis->start }, break => sub {
-    $up->reset;
+sub wait_for_starts {
+    my ($n) = @_;
 
+    my $seen = $up->state->{requests};
+
+    wait_for { $up->state->{requests} >= $seen + $n } 20, 'starts';
+}
+
+
+drill('killed', %all, mend => sub { $redis->start }, break => sub {
     my $count = under_load([$gateway->{nginx}], 6, \&busy, sub {
-        wait_for { $up->state->{requests} > 100 } 20, 'starts';
+        wait_for_starts(100);
         $redis->kill;
-        my $seen = $up->state->{requests};
-        wait_for { $up->state->{requests} > $seen + 100 } 20, 'others';
+        wait_for_starts(100);
     });
 
     is $count->{broken}, undef, 'every client was answered';
@@ -95,7 +101,7 @@ my $behind = gateway(redis => $redis->url(via => $proxy->address));
 await_store($behind->{nginx});
 
 drill('slow', %all, gateway => $behind,
-    break => sub { $proxy->damage(late => 1) },
+    break => sub { $proxy->damage(late => 3) },
     mend  => sub { $proxy->heal });
 
 

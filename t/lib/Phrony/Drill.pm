@@ -31,6 +31,7 @@ sub agents {
 
 
 # An nginx with a port for each mode: a hash of their clients, and "nginx".
+# timeout is that of Redis.
 
 sub gateway {
     my (%opt) = @_;
@@ -45,8 +46,8 @@ sub gateway {
         }
     " } @MODES;
 
-    my $nginx = nginx(%opt, %ports, http => $SHOW . ($opt{http} // '')
-        . $servers, location => 'location = /status { phrony_status; }');
+    my $nginx = nginx(%opt, %ports, http => $SHOW
+        . 'phrony_redis_timeout ' . ($opt{timeout} // '1s') . ';' . $servers, location => 'location = /status { phrony_status; }');
 
     return {nginx => $nginx, map { $_ => client($ports{"p_$_"}) } @MODES};
 }
@@ -54,8 +55,9 @@ sub gateway {
 
 # drill('killed', gateway => $gateway, redis => $redis, policy => $policy,
 # break => sub { … }, mend => sub { … }).  With down => 1 it is broken already;
-# reads => 1 says that only decisions fail, while Redis knows whose a run is;
-# told is called at the end.
+# reads => 1 says that only decisions fail, while Redis can be asked whose a run
+# is, and reads => 'maybe' that this depends; told is called at the end.  With
+# waits => 1 each new connection may have somebody wait for it.
 
 sub drill {
     my ($name, %drill) = @_;
@@ -145,10 +147,12 @@ sub _runs {
     is $ask->('local', $run, 'bob')->status, 403, 'local: a run that it knows';
     is $ask->('local', $unknown)->status, 404, 'local: others are let through';
     is $ask->('allow', $unknown)->status, 404, 'allow: likewise';
-    $self->{reads}
-        ? is $ask->('deny', $unknown)->status, 404, 'deny: it can be asked'
-        : problem_is($ask->('deny', $unknown), 503, 'store_unavailable',
-            'deny: nobody can tell');
+    my $r = $ask->('deny', $unknown);
+    my $reads = $self->{reads} // '';
+
+    problem_is($r, 503, 'store_unavailable', 'deny: nobody can tell')
+        if $reads eq '' || $reads eq 'maybe' && $r->status != 404;
+    is $r->status, 404, 'deny: Redis can be asked' if $reads eq '1';
 
     is poll($run, key => 'alice', at => $gateway->{local},
         stand_in => {set => {status => 'Completed'}})->status, 200,
@@ -156,9 +160,10 @@ sub _runs {
 }
 
 
-# How many of these have waited for Redis.
+# How many of these have waited for Redis in vain: no machine is so slow that
+# others take as long as the timeout of gateway().
 
-sub waits_of { scalar grep { $_->header('X-Store-Time') >= 0.1 } @_ }
+sub waits_of { scalar grep { $_->header('X-Store-Time') >= 0.95 } @_ }
 
 
 sub _cost {
@@ -168,7 +173,11 @@ sub _cost {
         $self->{gateway}{local}) } 1 .. 40;
 
     is_deeply stores_of(@r), {local => 40}, 'memory goes on to decide';
-    is waits_of(@r), 0, 'and nobody waits';
+
+    return if $self->{waits};
+
+    is waits_of(@r), 0, 'and nobody waits'
+        or diag join ' ', map { $_->header('X-Store-Time') } @r;
 }
 
 
