@@ -44,7 +44,31 @@ static const unsigned char  phrony_uuid_digits[256] = {
 };
 
 
-/* Where in the text the two digits of each byte stand. */
+/* The two digits of each byte. */
+
+static const char  phrony_uuid_pairs[] =
+    "000102030405060708090a0b0c0d0e0f"
+    "101112131415161718191a1b1c1d1e1f"
+    "202122232425262728292a2b2c2d2e2f"
+    "303132333435363738393a3b3c3d3e3f"
+    "404142434445464748494a4b4c4d4e4f"
+    "505152535455565758595a5b5c5d5e5f"
+    "606162636465666768696a6b6c6d6e6f"
+    "707172737475767778797a7b7c7d7e7f"
+    "808182838485868788898a8b8c8d8e8f"
+    "909192939495969798999a9b9c9d9e9f"
+    "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+    "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+    "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf"
+    "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf"
+    "e0e1e2e3e4e5e6e7e8e9eaebecedeeef"
+    "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
+
+
+/*
+ * Where in the text they stand.  The loops over it are unrolled: then the
+ * places are part of the instructions.
+ */
 
 static const unsigned char  phrony_uuid_places[PHRONY_UUID_LEN] = {
     0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
@@ -70,6 +94,7 @@ phrony_uuid_parse(const phrony_str_t *text, phrony_uuid_t *uuid)
 
     valid = PHRONY_UUID_DIGIT;
 
+#pragma GCC unroll 16
     for (i = 0; i < PHRONY_UUID_LEN; i++) {
         high = phrony_uuid_digits[p[phrony_uuid_places[i]]];
         low = phrony_uuid_digits[p[phrony_uuid_places[i] + 1]];
@@ -91,14 +116,12 @@ phrony_uuid_parse(const phrony_str_t *text, phrony_uuid_t *uuid)
 unsigned char *
 phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
 {
-    unsigned           i;
-    unsigned char     *p;
-    static const char  digits[] = "0123456789abcdef";
+    unsigned  i;
 
+#pragma GCC unroll 16
     for (i = 0; i < PHRONY_UUID_LEN; i++) {
-        p = buf + phrony_uuid_places[i];
-        p[0] = (unsigned char) digits[uuid->bytes[i] >> 4];
-        p[1] = (unsigned char) digits[uuid->bytes[i] & 0x0f];
+        memcpy(buf + phrony_uuid_places[i],
+               &phrony_uuid_pairs[2 * uuid->bytes[i]], 2);
     }
 
     buf[8] = '-';
