@@ -24,6 +24,8 @@ static void ngx_phrony_news_run(ngx_phrony_zone_t *zone,
 static ngx_int_t ngx_phrony_news_ids(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
 static ngx_phrony_run_t *ngx_phrony_news_record(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run, ngx_phrony_news_t *news);
+static ngx_phrony_run_t *ngx_phrony_news_know(ngx_phrony_zone_t *zone,
     ngx_phrony_news_t *news);
 static void ngx_phrony_news_tell(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
@@ -111,7 +113,7 @@ ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
 
     news->event = (state == PHRONY_LEASE_ENDED) ? NGX_PHRONY_NEWS_END
                                                 : NGX_PHRONY_NEWS_BIND;
-    (void) ngx_phrony_news_record(zone, news);
+    (void) ngx_phrony_news_record(zone, run, news);
 }
 
 
@@ -162,7 +164,7 @@ ngx_phrony_news_run(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
     if (ngx_phrony_news_ids(zone, run, news) != NGX_OK) {
 
         if (run == NULL && ended) {
-            (void) ngx_phrony_news_record(zone, news);
+            (void) ngx_phrony_news_record(zone, NULL, news);
         }
 
         news->event = NGX_PHRONY_NEWS_NONE;
@@ -182,7 +184,7 @@ ngx_phrony_news_run(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
         news->lease_id = run->lease_id;
     }
 
-    (void) ngx_phrony_news_record(zone, news);
+    (void) ngx_phrony_news_record(zone, run, news);
 }
 
 
@@ -222,16 +224,41 @@ ngx_phrony_news_ids(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
 
 
 /*
- * The run, or lease, that the news is about: a new one if it was not known,
- * or NULL if there is no room.
+ * Notes the news of a run, or lease, which is made known if "run" is NULL.
+ * Returns it, or NULL if there is no room.
  */
 
 static ngx_phrony_run_t *
-ngx_phrony_news_record(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
+ngx_phrony_news_record(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_news_t *news)
+{
+    ngx_phrony_root_t  *root;
+
+    if (run == NULL) {
+        run = ngx_phrony_news_know(zone, news);
+    }
+
+    if (run == NULL) {
+        root = zone->shpool->data;
+        root->exhausted++;
+        return NULL;
+    }
+
+    if (news->has_run && news->has_lease) {
+        run->lease_id = news->lease_id;
+        run->has_lease = 1;
+    }
+
+    run->renewed = zone->now;
+
+    return run;
+}
+
+
+static ngx_phrony_run_t *
+ngx_phrony_news_know(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
 {
     phrony_uuid_t         *id;
-    ngx_phrony_run_t      *run;
-    ngx_phrony_root_t     *root;
     phrony_lease_state_t   state;
 
     switch (news->event) {
@@ -255,33 +282,14 @@ ngx_phrony_news_record(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
 
     id = news->has_run ? &news->run_id : &news->lease_id;
 
-    run = ngx_phrony_run_alive(zone, id);
-
-    if (run == NULL) {
-        run = ngx_phrony_run_know(zone, id, &news->trigger_id, state,
-                                  news->ttl);
-    }
-
-    if (run == NULL) {
-        root = zone->shpool->data;
-        root->exhausted++;
-        return NULL;
-    }
-
-    if (news->has_run && news->has_lease) {
-        run->lease_id = news->lease_id;
-        run->has_lease = 1;
-    }
-
-    run->renewed = zone->now;
-
-    return run;
+    return ngx_phrony_run_know(zone, id, &news->trigger_id, state, news->ttl);
 }
 
 
 ngx_int_t
 ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
 {
+    phrony_uuid_t         *id;
     ngx_phrony_run_t      *run;
     ngx_phrony_root_t     *root;
     ngx_phrony_share_t    *share;
@@ -309,7 +317,9 @@ ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
 
     share->nuntold++;
 
-    run = ngx_phrony_news_record(zone, news);
+    id = news->has_run ? &news->run_id : &news->lease_id;
+
+    run = ngx_phrony_news_record(zone, ngx_phrony_run_alive(zone, id), news);
 
     if (run) {
         run->abandoned = (news->event == NGX_PHRONY_NEWS_ABANDON);
@@ -437,9 +447,9 @@ ngx_phrony_news_number(u_char *p, int64_t n)
 {
     u_char  *digit;
 
-    if (n < 0) {
-        ngx_memset(p, '0', NGX_PHRONY_NEWS_DIGITS);
+    ngx_memset(p, '0', NGX_PHRONY_NEWS_DIGITS);
 
+    if (n < 0) {
         p[0] = '-';
         p[NGX_PHRONY_NEWS_DIGITS - 1] = '1';
 
@@ -450,7 +460,7 @@ ngx_phrony_news_number(u_char *p, int64_t n)
         n = NGX_PHRONY_NEWS_MAX;
     }
 
-    for (digit = p + NGX_PHRONY_NEWS_DIGITS; digit != p; n /= 10) {
+    for (digit = p + NGX_PHRONY_NEWS_DIGITS; n; n /= 10) {
         *--digit = (u_char) ('0' + n % 10);
     }
 

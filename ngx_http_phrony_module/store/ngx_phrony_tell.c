@@ -8,7 +8,7 @@
 #include "ngx_phrony_batch.h"
 
 
-#define NGX_PHRONY_TELL_LAZY    2       /* ms */
+#define NGX_PHRONY_TELL_LAZY    1       /* ms, and then 2 at most */
 #define NGX_PHRONY_TELL_SPARE   64      /* groups */
 
 #define NGX_PHRONY_TELL_FRAMED  (sizeof("$88\r\n\r\n") - 1                    \
@@ -221,7 +221,9 @@ ngx_phrony_tell(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
 static ngx_phrony_group_t **
 ngx_phrony_tell_chain(ngx_phrony_teller_t *teller, phrony_uuid_t *trigger_id)
 {
-    return &teller->chains[phrony_uuid_hash(trigger_id, 0)
+    /* few wait, and not for long: a random byte of the id will do */
+
+    return &teller->chains[trigger_id->bytes[PHRONY_UUID_LEN - 1]
                            % NGX_PHRONY_TELL_CHAINS];
 }
 
@@ -365,6 +367,7 @@ ngx_phrony_tell_send(ngx_phrony_teller_t *teller, ngx_phrony_group_t *group)
         settle->of = group->of;
 
         command->handler = ngx_phrony_tell_settle_handler;
+        command->lazy = !group->urgent && !teller->batching;
 
         rc = ngx_phrony_redis_send(teller->encoder.redis, command);
     }

@@ -24,8 +24,8 @@ PHRONY_HIDDEN_BEGIN
  *                     ▼     ▼
  *               untold in the zone ──▶ in batches, by whoever has a connection
  *
- * News of an end leave with this turn of the event loop, others wait 2 ms for
- * company.
+ * News of an end leave with this turn of the event loop.  Others wait 1 ms for
+ * a start of their trigger, and then for any packet that leaves.
  */
 
 typedef struct ngx_phrony_teller_s  ngx_phrony_teller_t;
