@@ -73,12 +73,21 @@ if layout ~= 0x01574850 then
 end
 
 local ttl = reserved
-local added, doubt = false, false
+local added, doubt, wrong = false, false, false
 
 if ride then
     local first = 6
 
     -- include parts/settle.lua
+end
+
+if wrong then
+
+    if added and call('PTTL', runs) < ttl then
+        call('PEXPIRE', runs, ttl + 3600000)
+    end
+
+    return redis.error_reply('PHRONYARGUMENT not a settlement')
 end
 
 local held = call('ZCOUNT', runs, ('%d'):format(now + 1), '+inf')

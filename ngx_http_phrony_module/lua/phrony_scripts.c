@@ -36,13 +36,14 @@ static const char  phrony_script_admit[] =
     "return redis.error_reply('PHRONYLAYOUT unknown layout of a window')\n"
     "end\n"
     "local ttl = reserved\n"
-    "local added, doubt = false, false\n"
+    "local added, doubt, wrong = false, false, false\n"
     "if ride then\n"
     "local first = 6\n"
     "local none = '------------------------------------'\n"
     "for i = first, #ARGV do\n"
     "if #ARGV[i] ~= 88 then\n"
-    "return redis.error_reply('PHRONYARGUMENT not a settlement')\n"
+    "wrong = true\n"
+    "break\n"
     "end\n"
     "local event, lease, run, life = struct.unpack('c1c36c36c15', ARGV[i])\n"
     "if event == 'R' then\n"
@@ -72,7 +73,8 @@ static const char  phrony_script_admit[] =
     "call('ZADD', runs, '-' .. expires, run)\n"
     "end\n"
     "else\n"
-    "return redis.error_reply('PHRONYARGUMENT unknown settlement')\n"
+    "wrong = true\n"
+    "break\n"
     "end\n"
     "if lease ~= none and call('ZREM', runs, lease) == 1 then\n"
     "new = 0\n"
@@ -84,6 +86,12 @@ static const char  phrony_script_admit[] =
     "ttl = math.max(ttl, life)\n"
     "end\n"
     "end\n"
+    "end\n"
+    "if wrong then\n"
+    "if added and call('PTTL', runs) < ttl then\n"
+    "call('PEXPIRE', runs, ttl + 3600000)\n"
+    "end\n"
+    "return redis.error_reply('PHRONYARGUMENT not a settlement')\n"
     "end\n"
     "local held = call('ZCOUNT', runs, ('%d'):format(now + 1), '+inf')\n"
     "if m_bucket ~= second or d_bucket ~= day then\n"
@@ -410,11 +418,12 @@ static const char  phrony_script_settle[] =
     "local micro = time[2] + 0\n"
     "local now = time[1] * 1000 + (micro - micro % 1000) / 1000\n"
     "local first, ttl = 1, 0\n"
-    "local added, doubt = false, false\n"
+    "local added, doubt, wrong = false, false, false\n"
     "local none = '------------------------------------'\n"
     "for i = first, #ARGV do\n"
     "if #ARGV[i] ~= 88 then\n"
-    "return redis.error_reply('PHRONYARGUMENT not a settlement')\n"
+    "wrong = true\n"
+    "break\n"
     "end\n"
     "local event, lease, run, life = struct.unpack('c1c36c36c15', ARGV[i])\n"
     "if event == 'R' then\n"
@@ -444,7 +453,8 @@ static const char  phrony_script_settle[] =
     "call('ZADD', runs, '-' .. expires, run)\n"
     "end\n"
     "else\n"
-    "return redis.error_reply('PHRONYARGUMENT unknown settlement')\n"
+    "wrong = true\n"
+    "break\n"
     "end\n"
     "if lease ~= none and call('ZREM', runs, lease) == 1 then\n"
     "new = 0\n"
@@ -458,6 +468,9 @@ static const char  phrony_script_settle[] =
     "end\n"
     "if added and call('PTTL', runs) < ttl then\n"
     "call('PEXPIRE', runs, ttl + 3600000)\n"
+    "end\n"
+    "if wrong then\n"
+    "return redis.error_reply('PHRONYARGUMENT not a settlement')\n"
     "end\n"
     "return 1\n";
 
@@ -532,7 +545,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "admit",
         phrony_str(phrony_script_admit),
-        "2a916f445518847890f694dc77ac63a494362744"
+        "1b0ad7ec13e6f20450a2a13923f31f121113f52d"
     },
     {
         "read",
@@ -542,7 +555,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "settle",
         phrony_str(phrony_script_settle),
-        "82eec82ab52d169d0b245754b6ca3f9f6fbee19f"
+        "e465fcb218ec92074639ce286c86c395559d4953"
     },
     {
         "tell",

@@ -13,12 +13,16 @@ local micro = time[2] + 0
 local now = time[1] * 1000 + (micro - micro % 1000) / 1000
 
 local first, ttl = 1, 0
-local added, doubt = false, false
+local added, doubt, wrong = false, false, false
 
 -- include parts/settle.lua
 
 if added and call('PTTL', runs) < ttl then
     call('PEXPIRE', runs, ttl + 3600000)
+end
+
+if wrong then
+    return redis.error_reply('PHRONYARGUMENT not a settlement')
 end
 
 return 1

@@ -252,7 +252,13 @@ test_abandoned(void)
 static void
 test_ride(void)
 {
-    script_reply_t  reply;
+    int              i;
+    char             first[128];
+    script_reply_t   reply;
+
+    const char  *settles[] = { RUNS, first, "x", NULL };
+    const char  *admits[] = { WINDOW, RUNS, "1", "1", "1", "1", LEASE, first,
+                              "x", NULL };
 
     flush();
     put(LEASE, HELD, 5000);
@@ -275,10 +281,19 @@ test_ride(void)
        "what is no settlement is an error: %s", reply.error);
 
     flush();
-    admit(&reply, LEASE, "5000", settlement('?', NONE, RUN, 1));
+    admit(&reply, LEASE, "5000", settlement('?', LEASE, RUN, 1));
     ok(strncmp(reply.error, "PHRONYARGUMENT ", 15) == 0,
        "as is an unknown one: %s", reply.error);
     is_int(script_integer("DBSIZE"), 1, "nothing but the clock is there");
+
+    for (i = 0; i < 2; i++) {
+        flush();
+        strcpy(first, settlement('E', NONE, RUN, 5000));
+        script_run(&reply, i ? PHRONY_SCRIPT_ADMIT : PHRONY_SCRIPT_SETTLE,
+                   i ? 2 : 1, i ? admits : settles);
+        ok(reply.error[0] && script_integer("PTTL " RUNS) > 5000,
+           "what comes before it is applied: %s", reply.error);
+    }
 }
 
 

@@ -1,7 +1,8 @@
 -- Applies the settlements ARGV[first] and following to the trigger's runs.
 -- Sets "added" if the key needs a TTL: of "ttl" at least, which becomes the
 -- longest that was given to a run.  Sets "doubt" if the key may have been made
--- just now, and so has none.
+-- just now, and so has none.  Sets "wrong", and looks no further, if something
+-- is no settlement.
 --
 -- A settlement is 88 characters, each part of a fixed width:
 --
@@ -27,7 +28,8 @@ local none = '------------------------------------'
 
 for i = first, #ARGV do
     if #ARGV[i] ~= 88 then
-        return redis.error_reply('PHRONYARGUMENT not a settlement')
+        wrong = true
+        break
     end
 
     local event, lease, run, life = struct.unpack('c1c36c36c15', ARGV[i])
@@ -73,7 +75,8 @@ for i = first, #ARGV do
             end
 
         else
-            return redis.error_reply('PHRONYARGUMENT unknown settlement')
+            wrong = true
+            break
         end
 
         if lease ~= none and call('ZREM', runs, lease) == 1 then
