@@ -12,7 +12,8 @@ my $up = stand_in();
 
 my $policy = policy(
     agents => {
-        (map { ("one$_" => {maxConcurrentRuns => 1}) } 1 .. 40),
+        (map { ("one$_" => {maxConcurrentRuns => 1}) } 1 .. 60),
+        crowd => {maxConcurrentRuns => 1000},
         warm => {rpdLimit => 1_000_000},
     },
     keys => {alice => {}},
@@ -29,6 +30,7 @@ my $nginx = nginx(
     workers    => 1,
     redis      => 'redis://' . $proxy->address,
     access_log => '{{dir}}/access.log',
+    location   => 'location = /status { phrony_status; }',
     http       => "$SHOW
     phrony_redis_timeout 5s;
     phrony_reservation_ttl 1h;
@@ -59,6 +61,7 @@ my %at = (local => $nginx->client,
     map { /p_(.*)/ => client($ports->{$_}) } keys %$ports);
 my $count = 0;
 
+sub untold { $nginx->client->req(GET => '/status')->json->{store}{untold} }
 sub agent { 'one' . ++$count }
 sub slots { taken($redis, $policy, $_[0]) }
 
@@ -230,6 +233,67 @@ for my $end (qw(before after within)) {
         becomes { slots($agent) == 0 } 'and gives it back at its end';
     };
 }
+
+
+# A slot that was taken while Redis was away, and what became of it, are told one
+# after the other, and both again if nobody knows whether they arrived.
+
+subtest 'news that are told twice' => sub {
+    my %left = (run => 1, refused => 0, ended => 0);
+    my %asked = (run => {}, refused => {status => 400},
+        ended => {finish => 'now'});
+
+    for my $case (sort keys %left) {
+        my @agents = map { agent() } 1 .. 4;
+        my $all = sub { my $n = $_[0]; !grep { slots($_) != $n } @agents };
+        my $seen = $up->state->{requests};
+
+        $proxy->damage(refuse => 1);
+        await_store($nginx, 'local');
+
+        my @open = map { send_start('local', $_, delay => 2,
+            %{$asked{$case}}) } @agents;
+        wait_for { $up->state->{requests} >= $seen + 4 } 10, 'the starts';
+
+        $proxy->damage(drop => 'replies', on => 'EVALSHA');
+        becomes { $all->(1) } "$case: the slots are told";
+        $_->response for @open;
+        becomes { $all->($left{$case}) } 'and what became of them';
+
+        $proxy->heal;
+        $proxy->cut;
+        await_store($nginx);
+        wait_for { untold() == 0 } 10, 'nothing to be left to tell';
+        ok $all->($left{$case}), 'told again: the same';
+    }
+};
+
+
+# The same with many at a time, in whatever order it happens.
+
+subtest 'a crowd whose replies are lost' => sub {
+    for my $round (1 .. 3) {
+        my $seen = $proxy->state->{accepted};
+        my $before = slots('crowd');
+
+        $proxy->damage(drop => 'replies', on => 'EVALSHA');
+        my @open = map { send_start('local', 'crowd', delay => rand 0.2) }
+            1 .. 150;
+        becomes { slots('crowd') == $before + 150 } "$round: all are granted";
+
+        $proxy->cut;
+        wait_for { $proxy->state->{accepted} > $seen } 10, 'a new connection';
+        my %status;
+        $status{$_->response->status}++ for @open;
+        is_deeply \%status, {202 => 150}, 'and admitted without Redis';
+
+        $proxy->heal;
+        $proxy->cut;
+        await_store($nginx);
+        wait_for { untold() == 0 } 10, 'nothing to be left to tell';
+        is slots('crowd'), $before + 150, 'each has one slot in the end';
+    }
+};
 
 
 # What is told does not need an answer, but must arrive.

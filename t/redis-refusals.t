@@ -18,6 +18,7 @@ my $policy = policy(
         none   => {rpmLimit => 0},
         slots  => {maxConcurrentRuns => 2},
         edited => {rpmLimit => 3, rpdLimit => 1000},
+        apart  => {rpmLimit => 2},
         away   => {rpmLimit => 2},
         other  => {rpmLimit => 1000},
         warm   => {rpdLimit => 1_000_000},
@@ -122,39 +123,58 @@ subtest 'slots' => sub {
 };
 
 
+sub edit {
+    my ($agent, %members) = @_;
+
+    $policy->change(agent => $agent, %members);
+    $_->reload or die "not reloaded\n" for @nginx;
+    await_store($_) for @nginx;
+}
+
+
 subtest 'a limit that is changed' => sub {
-    my $edit = sub {
-        my (%members) = @_;
-        $policy->change(agent => 'edited', %members);
-        $_->reload or die "not reloaded\n" for @nginx;
-        await_store($_) for @nginx;
-    };
     my $both = sub { join ' ', map { start('edited', at => $_)->status }
         @nginx };
 
     start('edited', at => $nginx[0]) for 1 .. 3;
     is $both->(), '429 429', 'refused';
 
-    $edit->(rpmLimit => 5);
+    edit('edited', rpmLimit => 5);
     is $both->(), '202 202', 'raised: at once';
     is $both->(), '429 429', 'up to the new limit';
 
-    $edit->(rpmLimit => undef);
+    edit('edited', rpmLimit => undef);
     is $both->(), '202 202', 'removed';
 
-    $edit->(rpmLimit => 6);
+    edit('edited', rpmLimit => 6);
     is $both->(), '429 429', 'set again, below the count';
 
-    $edit->(rpmLimit => 1000, rpdLimit => 7);
+    edit('edited', rpmLimit => 1000, rpdLimit => 7);
     is $both->(), '429 429', 'another window refuses';
 
-    $edit->(rpdLimit => 9);
+    edit('edited', rpdLimit => 9);
     is $both->(), '202 202', 'and no more';
 
-    $edit->(rpdLimit => 1);
+    edit('edited', rpdLimit => 1);
     my $r = start('edited', at => $nginx[0]);
     problem_is($r, 429, 'rate_limited', 'lowered');
     is remaining($r, 'rpd'), 0, 'nothing remains';
+};
+
+
+# Fewer are admitted, so one must wait longer: until the second of two starts
+# has left, not the first.  The other gateway has nothing to remember.
+
+subtest 'a limit that is lowered' => sub {
+    start('apart', at => $nginx[0]);
+    select undef, undef, undef, 4;
+    start('apart', at => $nginx[0]) for 1 .. 3;
+
+    edit('apart', rpmLimit => 1);
+
+    my @wait = map { start('apart', at => $_)->header('Retry-After') } @nginx;
+    cmp_ok abs($wait[0] - $wait[1]), '<=', 2, 'the time is that of now'
+        or diag "@wait";
 };
 
 

@@ -14,10 +14,12 @@
 
 /*
  * How often the sentinels are asked, in ms: while the master is well, and,
- * first and at most, while it is not.
+ * first and at most, while it is not.  What an old master that is well counts
+ * after the new one was made is lost; the sentinel that makes it tells so when
+ * asked, long before it says so of its own accord.
  */
 
-#define NGX_PHRONY_REDIS_WATCH_PERIOD     1000
+#define NGX_PHRONY_REDIS_WATCH_PERIOD     250
 #define NGX_PHRONY_REDIS_WATCH_PAUSE      20
 #define NGX_PHRONY_REDIS_WATCH_MAX_PAUSE  500
 

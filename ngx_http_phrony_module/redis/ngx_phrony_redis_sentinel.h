@@ -19,8 +19,8 @@ PHRONY_HIDDEN_BEGIN
 
 
 /*
- * A master that sentinels name.  All sentinels are asked each second, and more
- * often while the master is away; that of the latest failover is believed.
+ * A master that sentinels name.  All of them are asked several times a second;
+ * the one that knows the latest failover is believed.
  */
 
 extern const ngx_phrony_redis_topology_t  ngx_phrony_redis_sentinel;

@@ -36,6 +36,9 @@ static int   loop_until(loop_condition_t condition, void *data,
     unsigned ms) TEST_UNUSED;
 static void  loop_for(unsigned ms) TEST_UNUSED;
 static int   loop_logged(const char *text) TEST_UNUSED;
+static int   loop_lines(const char *text) TEST_UNUSED;
+static int   loop_has_logged(void *data);
+static int   loop_until_logged(const char *text) TEST_UNUSED;
 static void  loop_set_os(void);
 static void  loop_write_conf(const char *path);
 static void  loop_set(ngx_str_t *s, const char *text);
@@ -263,7 +266,32 @@ loop_never(void *data)
 static int
 loop_logged(const char *text)
 {
-    int     found;
+    return loop_lines(text) != 0;
+}
+
+
+/* Turns until it does: 1; or for three seconds, in vain: 0. */
+
+static int
+loop_until_logged(const char *text)
+{
+    return loop_until(loop_has_logged, (void *) text, 3000);
+}
+
+
+static int
+loop_has_logged(void *data)
+{
+    return loop_logged(data);
+}
+
+
+/* In how many lines of the error log it stands. */
+
+static int
+loop_lines(const char *text)
+{
+    int     n;
     FILE   *f;
     char    line[4096];
 
@@ -275,13 +303,13 @@ loop_logged(const char *text)
         abort();
     }
 
-    for (found = 0; !found && fgets(line, sizeof(line), f); ) {
-        found = strstr(line, text) != NULL;
+    for (n = 0; fgets(line, sizeof(line), f); ) {
+        n += strstr(line, text) != NULL;
     }
 
     fclose(f);
 
-    return found;
+    return n;
 }
 
 

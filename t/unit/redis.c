@@ -38,8 +38,9 @@ static void test_waited(void);
 static void test_closed_idle(void);
 static void test_destroyed(void);
 static void test_down_at_start(void);
+static void test_outage(void);
 static void test_no_memory(void);
-static void no_memory_once(long n);
+static long no_memory_once(long n);
 static long server_reads(void);
 static void connected(const char *how);
 
@@ -75,6 +76,7 @@ main(void)
     test_waited();
     test_closed_idle();
     test_destroyed();
+    test_outage();
     test_no_memory();
 
     server_stop(SIGTERM);
@@ -526,7 +528,8 @@ test_wrong_auth(const char *user, const char *password)
 static void
 test_killed(void)
 {
-    probe_t  sent, unsent;
+    probe_t                      sent, unsent, lazy;
+    ngx_phrony_redis_command_t  *command;
 
     connected("ready");
 
@@ -537,6 +540,10 @@ test_killed(void)
 
     server_stop(SIGKILL);
 
+    command = probe_command(&lazy, "SET killed 4");
+    command->lazy = 1;
+    (void) ngx_phrony_redis_send(client, command);
+
     (void) probe_send(&unsent, "SET killed 2");
     ok(loop_until(probe_done, &unsent, 1000), "the server is killed");
 
@@ -544,6 +551,7 @@ test_killed(void)
     is_int(sent.result, NGX_PHRONY_REDIS_LOST, "is lost");
     is_int(unsent.done, 1, "one that was not");
     is_int(unsent.result, NGX_PHRONY_REDIS_UNSENT, "is unsent");
+    is_int(lazy.result, NGX_PHRONY_REDIS_UNSENT, "a lazy one is, too");
     ok(client_is_down(NULL), "down");
     is_int(client_counters.lost, 1, "one lost");
 
@@ -712,24 +720,67 @@ test_destroyed(void)
 }
 
 
+/* An outage is worth one line, and its end another. */
+
+static void
+test_outage(void)
+{
+    int         i, failed, refused, notices;
+    ngx_uint_t  level;
+
+    level = loop_cycle->log->log_level;
+    loop_cycle->log->log_level = NGX_LOG_NOTICE;
+
+    connected("ready");
+
+    failed = loop_lines("redis failed: ");
+    refused = loop_lines("connect() failed");
+    notices = loop_lines("redis is connected");
+
+    for (i = 1; i <= 2; i++) {
+        server_stop(SIGKILL);
+        ok(loop_until(client_is_down, NULL, 2000), "an outage");
+        loop_for(400);
+
+        is_int(loop_lines("redis failed: ") - failed, i, "one line of it");
+        is_int(loop_lines("connect() failed") - refused, 0,
+               "none of the attempts");
+
+        server_start("");
+        ok(loop_until(client_is_ready, NULL, 5000), "its end");
+        is_int(loop_lines("redis is connected") - notices, i, "one line");
+    }
+
+    ok(client_counters.failures > 4, "%d attempts",
+       (int) client_counters.failures);
+
+    client_close();
+
+    loop_cycle->log->log_level = level;
+}
+
+
 static void
 test_no_memory(void)
 {
     long  n;
 
-    /* nginx's own log line for each is enough to see that it was met */
-
-    for (n = 1; n < 120; n++) {
-        no_memory_once(n);
+    for (n = 1; n < 1000; n++) {
+        if (no_memory_once(n) < n) {
+            break;
+        }
     }
 
-    ok(1, "no allocation that fails does harm");
+    ok(n > 10 && n < 1000, "each of %ld allocations may fail", n - 1);
 }
 
 
-static void
+/* Returns how many allocations were made. */
+
+static long
 no_memory_once(long n)
 {
+    long     seen;
     probe_t  probe;
 
     memset(&probe, 0, sizeof(probe_t));
@@ -742,15 +793,16 @@ no_memory_once(long n)
 
     if (client == NULL) {
         fail_at(-1);
-        return;
+        return n;
     }
 
-    (void) loop_until(client_is_ready, NULL, 30);
+    (void) loop_until(client_is_ready, NULL, 200);
 
     if (probe_eval(&probe, "1 window 10")) {
-        (void) loop_until(probe_done, &probe, 100);
+        (void) loop_until(probe_done, &probe, 200);
     }
 
+    seen = allocs();
     fail_at(-1);
 
     if (!loop_until(client_is_ready, NULL, 3000)) {
@@ -758,4 +810,6 @@ no_memory_once(long n)
     }
 
     client_close();
+
+    return seen;
 }

@@ -16,6 +16,7 @@
 
 
 static void test_resolver(void);
+static int has_failed(void *data);
 static void resolver_start(void);
 static void resolver_serve(int s);
 static size_t resolver_answer(unsigned char *query, size_t len);
@@ -107,8 +108,8 @@ test_resolver(void)
     client_conf.resolver_timeout = 500;
 
     client_open();
-    loop_for(300);
-    is_int(client_readies, 0, "not ready at a wrong address");
+    ok(loop_until(has_failed, NULL, 3000), "a wrong address");
+    is_int(client_readies, 0, "not ready");
     ok(names->asked >= 1, "it was asked for");
 
     names->addr = htonl(INADDR_LOOPBACK);
@@ -153,8 +154,7 @@ test_resolver(void)
 
     /* a server of names that is silent */
 
-    kill(names_pid, SIGKILL);
-    waitpid(names_pid, NULL, 0);
+    kill(names_pid, SIGSTOP);
 
     client_conf.parsed.nhosts = 1;
     client_conf.parsed.hosts[0].host = str("slow.test");
@@ -165,14 +165,30 @@ test_resolver(void)
     client_conf.connect_timeout = 100;
 
     client_open();
-    loop_for(500);
+    ok(ngx_event_no_timers_left() == NGX_OK, "it does not hold up a worker");
+    ok(loop_until(has_failed, NULL, 3000), "nor waits for ever");
     is_int(client_readies, 0, "not ready without an answer");
-    ok(client_counters.failures > 0, "it does not wait for ever");
-    ok(ngx_event_no_timers_left() == NGX_OK, "nor holds up a worker");
+
+    loop_for(20);
     client_close();
+
+    /* an answer that comes too late */
+
+    kill(names_pid, SIGCONT);
+    loop_for(100);
+
+    kill(names_pid, SIGKILL);
+    waitpid(names_pid, NULL, 0);
 
     server_stop(SIGTERM);
     ngx_destroy_pool(conf.pool);
+}
+
+
+static int
+has_failed(void *data)
+{
+    return client_counters.failures != 0;
 }
 
 
@@ -400,9 +416,8 @@ tls_close(void)
 static void
 tls_refused(const char *logged, const char *name)
 {
-    loop_for(300);
+    ok(loop_until_logged(logged), "\"%s\" is logged", logged);
     is_int(client_readies, 0, name);
-    ok(loop_logged(logged), "\"%s\" is logged", logged);
     tls_close();
 }
 
@@ -486,8 +501,8 @@ tls_certificate(void)
     tls_close();
 
     tls_open("127.0.0.1", "ca.crt", 1);
-    loop_for(200);
-    is_int(client_readies, 0, "not ready without");
+    ok(loop_until_logged("SSL_do_handshake() failed"), "without it fails");
+    is_int(client_readies, 0, "not ready");
     tls_close();
 
     snprintf(crt, sizeof(crt), "%s/client.crt", loop_dir);

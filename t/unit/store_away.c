@@ -422,6 +422,16 @@ test_another_tells(void)
     loop_for(20);
     is_int(gateway_held(8), 0, "and tells it");
 
+    /* at once, if Redis has just answered */
+
+    ngx_del_timer(&b.shared.teller->later);
+
+    (void) gateway_start(&b, 8, &op);
+    gateway_settle(&a, &op, PHRONY_LEASE_RELEASE, 0);
+    is_int(gateway_root(&a)->nuntold, 1, "another release is untold");
+    (void) gateway_start(&b, 8000, &op);
+    ok(loop_until(gateway_told, &b, 5000), "an answer lets it be found");
+
     gateway_close(&b);
 }
 

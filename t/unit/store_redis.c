@@ -25,6 +25,7 @@ static void test_locate(void);
 static void test_cancel(void);
 static void test_errors(void);
 static void test_garbage(void);
+static void test_slots(void);
 static int parses(const int64_t *numbers, size_t n, ngx_uint_t read);
 static int is_held(void *data);
 static int is_free(void *data);
@@ -52,6 +53,7 @@ main(void)
     test_cancel();
     test_errors();
     test_garbage();
+    test_slots();
 
     client_close();
     server_stop(SIGTERM);
@@ -557,6 +559,83 @@ test_garbage(void)
     verdict.minute.sum = (uint32_t) refused[2];
     is_int(ngx_phrony_verdict_apply(&verdict, &op, 0), NGX_ERROR,
            "a refusal that no limit explains is not about this start");
+}
+
+
+/* On a cluster a command goes where its keys are. */
+
+static void
+test_slots(void)
+{
+    ngx_str_t                    prefix = ngx_string("unit");
+    gateway_t                    a;
+    phrony_str_t                 key;
+    phrony_uuid_t                id;
+    ngx_phrony_op_t              op;
+    ngx_phrony_news_t            news;
+    ngx_phrony_share_t           share;
+    ngx_phrony_counts_t          counts;
+    ngx_phrony_encoder_t         encoder;
+    ngx_phrony_redis_command_t  *commands[5];
+
+    u_char                       text[NGX_PHRONY_NEWS_LEN];
+    ngx_str_t                    none = ngx_null_string;
+    ngx_str_t                    one = { sizeof(text), text };
+
+    size_t                       i;
+    char                         name[256];
+
+    gateway_open(&a, 1024 * 1024);
+
+    memset(&encoder, 0, sizeof(encoder));
+    memset(&news, 0, sizeof(news));
+    memset(&share, 0, sizeof(share));
+    memset(&counts, 0, sizeof(counts));
+
+    encoder.redis = a.redis;
+    encoder.prefix = &prefix;
+    encoder.cluster = 1;
+
+    gateway_ask(&op, 70);
+    id = store_uuid(7);
+    news.event = NGX_PHRONY_NEWS_END;
+    news.has_run = 1;
+    news.run_id = id;
+    news.trigger_id = op.trigger_id;
+    news.workspace_id = op.workspace_id;
+    share.trigger_id = op.trigger_id;
+    share.workspace_id = op.workspace_id;
+
+    (void) ngx_phrony_news_write(text, &news);
+
+    commands[0] = ngx_phrony_encode_admit(&encoder, &op, &id, &none, 8);
+    commands[1] = ngx_phrony_encode_read(&encoder, &op, 8);
+    commands[2] = ngx_phrony_encode_settle(&encoder, &news, &one, 8);
+    commands[3] = ngx_phrony_encode_tell(&encoder, &share, &counts, 0, 8);
+    commands[4] = ngx_phrony_encode_set(&encoder, &news, 8);
+
+    key = str(gateway_key("runs", 70));
+
+    for (i = 0; i < 4; i++) {
+        is_int(commands[i]->slot, phrony_slot(&key),
+               "a trigger's keys are in one slot");
+    }
+
+    snprintf(name, sizeof(name), "unit:run:%s", gateway_text(&id));
+    key = str(name);
+
+    is_int(commands[4]->slot, phrony_slot(&key), "a run's is its own");
+    ngx_phrony_redis_free(a.redis, commands[4]);
+
+    commands[4] = ngx_phrony_encode_get(&encoder, &id, 8);
+    is_int(commands[4]->slot, phrony_slot(&key), "where it is asked for");
+
+    for (i = 0; i < 5; i++) {
+        ngx_phrony_redis_free(a.redis, commands[i]);
+    }
+
+    ngx_phrony_encode_free(&encoder);
+    gateway_close(&a);
 }
 
 

@@ -86,7 +86,7 @@ sub _meet {
 }
 
 
-# Makes a node known to the first one, and waits until all know it.
+# Makes a node known to the first one; the others hear of it, see await().
 
 sub meet {
     my ($self, $node) = @_;
@@ -99,7 +99,7 @@ sub meet {
 
     _until('nodes to meet', sub {
         !grep { $_->running && $_->call(CLUSTER => 'NODES') !~ /^\Q$id\E /m }
-            @{$self->{nodes}}[0], $node;
+            $self->{nodes}[0], $node;
     });
 }
 
@@ -173,12 +173,19 @@ sub master {
 }
 
 
-sub slot {
-    my ($self, $key) = @_;
+# The slot of a key's hash tag: CRC16.
 
-    my ($node) = grep { $_->running } $self->nodes;
+sub slot_of {
+    my ($tag) = @_;
 
-    return $node->call(CLUSTER => 'KEYSLOT', $key);
+    my $crc = 0;
+
+    for my $byte (unpack 'C*', $tag) {
+        $crc ^= $byte << 8;
+        $crc = ($crc << 1 ^ ($crc & 0x8000 ? 0x1021 : 0)) & 0xffff for 1 .. 8;
+    }
+
+    return $crc % SLOTS;
 }
 
 

@@ -48,7 +48,7 @@ sub _conf {
         "sentinel monitor $name 127.0.0.1 ${\$first->port} "
             . int(($opt{sentinels} // 3) / 2 + 1),
         "sentinel down-after-milliseconds $name " . ($opt{down_after} // 500),
-        "sentinel failover-timeout $name 3000",
+        "sentinel failover-timeout $name 1000",
         "sentinel parallel-syncs $name 2",
         defined $password ? "sentinel auth-pass $name $password" : (),
         $opt{conf} // ();
@@ -65,22 +65,22 @@ sub await {
     my ($self) = @_;
 
     my @sentinels = grep { $_->running } $self->sentinels;
-    my @replicas = grep { $_->running } $self->data;
+    my @data = grep { $_->running } $self->data;
 
     _until('the sentinels to agree', sub {
         for my $sentinel (@sentinels) {
             my $state = $self->state($sentinel) or return 0;
 
             return 0 if $state->{'num-other-sentinels'} < $#sentinels
-                || $state->{'num-slaves'} < $#replicas
+                || $state->{'num-slaves'} < $#data
                 || $state->{flags} ne 'master';
         }
 
-        # a sentinel reads the roles of replicas every second or so, and
-        # promotes none before
+        # all but one follow, and have caught up
 
-        return !grep { !/\bmaster_link_status:up\b/ && /\brole:slave\b/ }
-            map { $_->cli(INFO => 'replication') } @replicas;
+        return $#data == grep { /^role:slave\r?$/m
+                && /^master_link_status:up\r?$/m }
+            map { $_->cli(INFO => 'replication') } @data;
     });
 }
 
