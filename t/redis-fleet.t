@@ -26,13 +26,14 @@ my $policy = policy(
 );
 
 my $redis = redis();
+my $http = "$SHOW phrony_redis_timeout 5s;";
 
 # The third lives an hour later, and does without when Redis is away.
 
-my @nginx = map { nginx(redis => $redis, http => $SHOW, clock => $_,
+my @nginx = map { nginx(redis => $redis, http => $http, clock => $_,
     location => 'location = /status { phrony_status; }') }
     undef, undef, '+1h';
-my @strict = map { nginx(redis => $redis, http => "$SHOW
+my @strict = map { nginx(redis => $redis, http => "$http
     phrony_store_failure deny;") } 1, 2;
 
 await_store($_) for @nginx, @strict;

@@ -28,7 +28,7 @@ my $policy = policy(
 
 my $redis = redis();
 my @nginx = map { nginx(redis => $redis, http =>
-    "$SHOW phrony_redis_timeout 1s;") } 1, 2;
+    "$SHOW phrony_redis_timeout 5s;") } 1, 2;
 
 await_store($_) for @nginx;
 

@@ -87,7 +87,7 @@ sub day {
 sub failover {
     my ($name, $change) = @_;
 
-    my $old = $set->master;
+    my $old = $set->await_master;
     my ($new, $back);
 
     is_deeply status_of(crowd(\@fleet, 20, "limit $name")), {202 => 20},
@@ -179,7 +179,7 @@ subtest 'the master hangs' => sub {
 # Each takes itself for the master at first.
 
 subtest 'old masters come back' => sub {
-    my $master = $set->master;
+    my $master = $set->await_master;
     my $before = day($master, 'warm');
 
     $killed->start;
@@ -192,7 +192,7 @@ subtest 'old masters come back' => sub {
         $count->{$r->header('X-Store') // 'none'}++;
     }, sub { $set->await });
 
-    is $set->master, $master, 'and are replicas now';
+    is $set->await_master, $master, 'and are replicas now';
     is_deeply [keys %$count], ['redis'], 'nobody minds';
     is day($master, 'warm'), $before + $count->{redis}, 'nor is misled';
 };

@@ -65,6 +65,16 @@ sub redis {
 }
 
 
+# The processes that do the work.
+
+sub pids {
+    my ($self) = @_;
+
+    return ($self->{redis} ? $self->{redis}{pid} : (),
+        map { $_->worker } @{$self->{running}});
+}
+
+
 # A policy of so many keys.  "shut": one start a minute for each trigger.
 
 sub policy {

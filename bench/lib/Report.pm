@@ -8,7 +8,7 @@ package Report;
 use strict;
 use warnings;
 
-my $NOISE = 0.05;       # of what should be nothing, and is not quite
+my $NOISE = 0.1;        # us that are spent on nothing in particular
 
 our %TITLE = (plain => 'plain', limits => 'limit_*', phrony => 'phrony',
     redis => 'phrony, Redis');
@@ -134,7 +134,7 @@ sub server {
             thousands(int(1e6 / $cpu))) : '',
         !defined $goal ? ''
             : sprintf('; target %.2f', $goal)
-                . verdict([$goal, $goal + ($goal ? 0 : $NOISE)], $cpu);
+                . verdict([($goal || $NOISE) x 2], $cpu);
 
     printf "  %-46s %s\n", 'commands per request (us within each)',
         commands(@rounds) || 'none';
@@ -158,6 +158,18 @@ sub commands {
     }
 
     return join ', ', @said;
+}
+
+
+# What the figures are worth.
+
+sub machine {
+    my (@others) = @_;
+
+    my ($worst) = sort { $b <=> $a } @others;
+
+    printf "\nOther processes had %.0f %% of the processors in the median round,"
+        . " %.0f %% in the worst.\n", 100 * median(@others), 100 * $worst;
 }
 
 

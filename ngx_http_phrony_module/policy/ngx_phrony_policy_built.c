@@ -13,7 +13,7 @@
 #define NGX_PHRONY_POLICY_BUILT_BYTES  (32 * 1024 * 1024)
 
 
-static ngx_phrony_policy_built_t **ngx_phrony_policy_built_chain(
+static ngx_queue_t *ngx_phrony_policy_built_chain(
     ngx_phrony_policy_redis_t *policy,
     const u_char digest[PHRONY_KEY_DIGEST_LEN]);
 static void ngx_phrony_policy_built_leave(ngx_phrony_policy_redis_t *policy,
@@ -52,23 +52,25 @@ ngx_phrony_policy_built_t *
 ngx_phrony_policy_built_find(ngx_phrony_policy_redis_t *policy,
     const u_char digest[PHRONY_KEY_DIGEST_LEN])
 {
+    ngx_queue_t                *q, *chain;
     ngx_phrony_policy_built_t  *built;
 
-    built = *ngx_phrony_policy_built_chain(policy, digest);
+    chain = ngx_phrony_policy_built_chain(policy, digest);
 
-    while (built
-           && !phrony_equal_const_time(built->digest, digest,
-                                       PHRONY_KEY_DIGEST_LEN))
-    {
-        built = built->next;
+    for (q = ngx_queue_head(chain); q != chain; q = ngx_queue_next(q)) {
+        built = ngx_queue_data(q, ngx_phrony_policy_built_t, chain);
+
+        if (phrony_equal_const_time(built->digest, digest,
+                                    PHRONY_KEY_DIGEST_LEN))
+        {
+            ngx_queue_remove(&built->queue);
+            ngx_queue_insert_head(&policy->recent, &built->queue);
+
+            return built;
+        }
     }
 
-    if (built) {
-        ngx_queue_remove(&built->queue);
-        ngx_queue_insert_head(&policy->recent, &built->queue);
-    }
-
-    return built;
+    return NULL;
 }
 
 
@@ -76,8 +78,8 @@ void
 ngx_phrony_policy_built_keep(ngx_phrony_policy_redis_t *policy,
     ngx_phrony_policy_built_t *built)
 {
-    ngx_queue_t                 *q;
-    ngx_phrony_policy_built_t   *other, **chain;
+    ngx_queue_t                *q;
+    ngx_phrony_policy_built_t  *other;
 
     other = ngx_phrony_policy_built_find(policy, built->digest);
 
@@ -89,11 +91,9 @@ ngx_phrony_policy_built_keep(ngx_phrony_policy_redis_t *policy,
         ngx_phrony_policy_built_leave(policy, other);
     }
 
-    chain = ngx_phrony_policy_built_chain(policy, built->digest);
-
-    built->next = *chain;
-    *chain = built;
-
+    ngx_queue_insert_head(ngx_phrony_policy_built_chain(policy,
+                                                        built->digest),
+                          &built->chain);
     ngx_queue_insert_head(&policy->recent, &built->queue);
 
     built->refs++;
@@ -139,7 +139,7 @@ ngx_phrony_policy_built_clear(ngx_phrony_policy_redis_t *policy)
 
 /* A SHA-256 is a hash as it is. */
 
-static ngx_phrony_policy_built_t **
+static ngx_queue_t *
 ngx_phrony_policy_built_chain(ngx_phrony_policy_redis_t *policy,
     const u_char digest[PHRONY_KEY_DIGEST_LEN])
 {
@@ -155,16 +155,7 @@ static void
 ngx_phrony_policy_built_leave(ngx_phrony_policy_redis_t *policy,
     ngx_phrony_policy_built_t *built)
 {
-    ngx_phrony_policy_built_t  **link;
-
-    link = ngx_phrony_policy_built_chain(policy, built->digest);
-
-    while (*link != built) {
-        link = &(*link)->next;
-    }
-
-    *link = built->next;
-
+    ngx_queue_remove(&built->chain);
     ngx_queue_remove(&built->queue);
 
     policy->nbuilt--;

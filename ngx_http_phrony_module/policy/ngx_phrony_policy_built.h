@@ -47,7 +47,7 @@ typedef struct {
 
 struct ngx_phrony_policy_built_s {
     ngx_phrony_policy_held_t     held;          /* not waiting */
-    ngx_phrony_policy_built_t   *next;          /* in the chain */
+    ngx_queue_t                  chain;         /* in policy->built[] */
     ngx_queue_t                  queue;         /* in policy->recent */
     u_char                       digest[PHRONY_KEY_DIGEST_LEN];
     ngx_uint_t                   refs;

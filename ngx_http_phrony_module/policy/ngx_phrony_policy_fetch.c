@@ -588,12 +588,18 @@ ngx_phrony_policy_fetch_free(ngx_phrony_policy_fetch_t *fetch)
 void
 ngx_phrony_policy_fetch_clear(ngx_phrony_policy_redis_t *policy)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                  i;
+    ngx_phrony_policy_fetch_t  *fetch;
 
     for (i = 0; i < NGX_PHRONY_POLICY_REDIS_CHAINS; i++) {
 
         while (policy->fetches[i]) {
-            ngx_phrony_policy_fetch_free(policy->fetches[i]);
+            fetch = policy->fetches[i];
+
+            policy->fetches[i] = fetch->next;
+            fetch->linked = 0;
+
+            ngx_phrony_policy_fetch_free(fetch);
         }
     }
 }

@@ -85,13 +85,13 @@ ngx_int_t
 ngx_phrony_policy_redis_start(ngx_phrony_policy_redis_t *policy,
     ngx_phrony_redis_t *redis, ngx_log_t *log)
 {
-    size_t  size;
+    ngx_uint_t  i, n;
 
-    size = NGX_PHRONY_POLICY_REDIS_CHAINS * sizeof(void *);
+    n = NGX_PHRONY_POLICY_REDIS_CHAINS;
 
     policy->log = log;
-    policy->built = ngx_calloc(size, log);
-    policy->fetches = ngx_calloc(size, log);
+    policy->built = ngx_alloc(n * sizeof(ngx_queue_t), log);
+    policy->fetches = ngx_calloc(n * sizeof(void *), log);
     policy->name = ngx_alloc(policy->prefix.len + PHRONY_POLICY_NAME_LEN, log);
 
     if (policy->built == NULL
@@ -103,6 +103,10 @@ ngx_phrony_policy_redis_start(ngx_phrony_policy_redis_t *policy,
         ngx_free(policy->name);
 
         return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_queue_init(&policy->built[i]);
     }
 
     ngx_queue_init(&policy->recent);

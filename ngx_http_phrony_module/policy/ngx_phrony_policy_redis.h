@@ -60,7 +60,7 @@ typedef struct {
     uint64_t                     complained;    /* when last, of Redis */
     u_char                      *name;          /* room for one of a record */
 
-    ngx_phrony_policy_built_t  **built;         /* chains, by digest */
+    ngx_queue_t                 *built;         /* chains, by digest */
     ngx_queue_t                  recent;        /* built, last used last */
     ngx_uint_t                   nbuilt;
     size_t                       bytes;         /* of built */

@@ -23,6 +23,9 @@ static void ngx_phrony_redis_cluster_down(ngx_phrony_redis_node_t *node,
 static ngx_int_t ngx_phrony_redis_cluster_redirect(
     ngx_phrony_redis_node_t *node, ngx_phrony_redis_command_t *command,
     phrony_redirect_kind_t kind, const phrony_redirect_t *redirect);
+static void ngx_phrony_redis_cluster_moved(
+    ngx_phrony_redis_cluster_t *cluster, ngx_uint_t slot,
+    ngx_phrony_redis_member_t *member);
 static void ngx_phrony_redis_cluster_hold(ngx_phrony_redis_node_t *node,
     ngx_phrony_redis_command_t *command);
 static void ngx_phrony_redis_cluster_destroy(ngx_phrony_redis_t *redis);
@@ -205,8 +208,7 @@ ngx_phrony_redis_cluster_redirect(ngx_phrony_redis_node_t *node,
                    member ? &member->node->name : &unknown);
 
     if (kind == PHRONY_REDIRECT_MOVED) {
-        cluster->slots[redirect->slot] = member;
-        ngx_phrony_redis_map_want(cluster);
+        ngx_phrony_redis_cluster_moved(cluster, redirect->slot, member);
     }
 
     if (member == NULL) {
@@ -216,13 +218,33 @@ ngx_phrony_redis_cluster_redirect(ngx_phrony_redis_node_t *node,
     member->named = ngx_current_msec;
     (void) ngx_phrony_redis_member_listen(member);
 
-    /* if it is not connected yet, the old node will send it here again */
-
     if (kind == PHRONY_REDIRECT_ASK) {
         return ngx_phrony_redis_push_asking(member->node, command);
     }
 
     return ngx_phrony_redis_push(member->node, command);
+}
+
+
+/*
+ * While the new node is being connected, commands go to the old one still, and
+ * from there wait for it.  If it cannot be connected, nobody waits.
+ */
+
+static void
+ngx_phrony_redis_cluster_moved(ngx_phrony_redis_cluster_t *cluster,
+    ngx_uint_t slot, ngx_phrony_redis_member_t *member)
+{
+    ngx_phrony_redis_map_want(cluster);
+
+    if (member
+        && member->node->state != NGX_PHRONY_REDIS_DOWN
+        && !ngx_phrony_redis_node_ready(member->node))
+    {
+        return;
+    }
+
+    cluster->slots[slot] = member;
 }
 
 

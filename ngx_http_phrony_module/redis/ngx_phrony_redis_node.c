@@ -26,6 +26,8 @@ static void ngx_phrony_redis_timer_handler(ngx_event_t *ev);
 static void ngx_phrony_redis_shut(ngx_phrony_redis_node_t *node);
 static void ngx_phrony_redis_log_failure(ngx_phrony_redis_node_t *node,
     const char *why);
+static ngx_uint_t ngx_phrony_redis_is_news(ngx_phrony_redis_node_t *node,
+    const char *why);
 static ngx_msec_t ngx_phrony_redis_pause(ngx_phrony_redis_node_t *node);
 static void ngx_phrony_redis_count(ngx_phrony_redis_node_t *node,
     ngx_atomic_t *counter);
@@ -209,6 +211,8 @@ ngx_phrony_redis_node_greeted(ngx_phrony_redis_node_t *node)
     node->log.log_level = node->log_level;
     level = node->outage ? NGX_LOG_NOTICE : NGX_LOG_INFO;
     node->outage = 0;
+    node->handshook = 0;
+    node->nreasons = 0;
 
     ngx_log_error(level, &node->log, 0, "redis is connected");
 
@@ -313,17 +317,22 @@ ngx_phrony_redis_node_fail(ngx_phrony_redis_node_t *node, const char *why)
 }
 
 
-/* Once in an outage; then only ngx_phrony_redis_node_greeted() is heard. */
+/*
+ * Once in an outage, and what the server itself has against it once for each
+ * reason; after that only ngx_phrony_redis_node_greeted() is heard.
+ */
 
 static void
 ngx_phrony_redis_log_failure(ngx_phrony_redis_node_t *node, const char *why)
 {
-    ngx_uint_t  level;
+    ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &node->log, 0,
+                   "redis fails: %s", why);
 
-    level = (node->outage || node->redis->closing) ? NGX_LOG_INFO
-                                                   : NGX_LOG_ERR;
+    if (ngx_phrony_redis_is_news(node, why)) {
+        node->log.log_level = node->log_level;
 
-    ngx_log_error(level, &node->log, 0, "redis failed: %s", why);
+        ngx_log_error(NGX_LOG_ERR, &node->log, 0, "redis failed: %s", why);
+    }
 
     node->outage = 1;
 
@@ -332,6 +341,40 @@ ngx_phrony_redis_log_failure(ngx_phrony_redis_node_t *node, const char *why)
     if (!(node->log_level & NGX_LOG_DEBUG_ALL)) {
         node->log.log_level = ngx_min(node->log_level, NGX_LOG_ALERT);
     }
+}
+
+
+/* Returns 1 if this was not logged in this outage, and notes that it is. */
+
+static ngx_uint_t
+ngx_phrony_redis_is_news(ngx_phrony_redis_node_t *node, const char *why)
+{
+    uint32_t    hash;
+    ngx_uint_t  i;
+
+    if (node->redis->closing
+        || (node->outage && node->state < NGX_PHRONY_REDIS_HANDSHAKE))
+    {
+        return 0;
+    }
+
+    hash = ngx_crc32_short((u_char *) why, ngx_strlen(why));
+
+    for (i = 0; i < node->nreasons; i++) {
+
+        if (node->reasons[i] == hash) {
+            return 0;
+        }
+    }
+
+    if (i == NGX_PHRONY_REDIS_REASONS) {
+        return 0;
+    }
+
+    node->reasons[i] = hash;
+    node->nreasons++;
+
+    return 1;
 }
 
 

@@ -16,7 +16,8 @@
 #include "ngx_phrony_redis_private.h"
 
 
-#define NGX_PHRONY_REDIS_ADDRS  8
+#define NGX_PHRONY_REDIS_ADDRS    8
+#define NGX_PHRONY_REDIS_REASONS  8
 
 
 PHRONY_HIDDEN_BEGIN
@@ -106,12 +107,15 @@ struct ngx_phrony_redis_node_s {
     unsigned                          auth:1;   /* greet by AUTH */
     unsigned                          doomed:1; /* freed when not busy */
     unsigned                          outage:1; /* its failure was logged */
+    unsigned                          handshook:1;  /* so was that of TLS */
     unsigned                          postponed:1;  /* its flush, this turn */
     ngx_uint_t                        busy;     /* functions that use it */
     const char                       *draining; /* why; or NULL */
 
     ngx_log_t                         log;
     ngx_uint_t                        log_level;    /* but in an outage */
+    uint32_t                          reasons[NGX_PHRONY_REDIS_REASONS];
+    ngx_uint_t                        nreasons; /* logged in an outage */
 
     ngx_peer_connection_t             peer;
     ngx_connection_t                 *connection;

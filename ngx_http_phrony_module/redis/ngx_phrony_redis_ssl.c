@@ -44,6 +44,13 @@ ngx_phrony_redis_ssl_handshake(ngx_phrony_redis_node_t *node)
 
     node->log.action = "SSL handshaking with redis";
 
+    /* the first failure is worth the details, even late in an outage */
+
+    if (!node->handshook) {
+        node->handshook = 1;
+        node->log.log_level = node->log_level;
+    }
+
     if (ngx_phrony_redis_ssl_prepare(node) != NGX_OK) {
         ngx_phrony_redis_node_fail(node, "SSL could not be set up");
         return;

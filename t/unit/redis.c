@@ -39,6 +39,7 @@ static void test_closed_idle(void);
 static void test_destroyed(void);
 static void test_down_at_start(void);
 static void test_outage(void);
+static int has_logged_noauth(void *data);
 static void test_no_memory(void);
 static long no_memory_once(long n);
 static long server_reads(void);
@@ -725,7 +726,7 @@ test_destroyed(void)
 static void
 test_outage(void)
 {
-    int         i, failed, refused, notices;
+    int         i, failed, refused, notices, noauth;
     ngx_uint_t  level;
 
     level = loop_cycle->log->log_level;
@@ -736,6 +737,7 @@ test_outage(void)
     failed = loop_lines("redis failed: ");
     refused = loop_lines("connect() failed");
     notices = loop_lines("redis is connected");
+    noauth = loop_lines("NOAUTH Authentication");
 
     for (i = 1; i <= 2; i++) {
         server_stop(SIGKILL);
@@ -756,7 +758,30 @@ test_outage(void)
 
     client_close();
 
+    /* a server that is there, but has something against it */
+
+    server_stop(SIGTERM);
+    client_open();
+    loop_for(100);
+    server_start("--requirepass open-sesame");
+
+    ok(loop_until(has_logged_noauth, &noauth, 5000),
+       "its words are logged late in an outage");
+    loop_for(300);
+    is_int(loop_lines("NOAUTH Authentication") - noauth, 1, "once");
+
+    client_close();
+    server_stop(SIGTERM);
+    server_start("");
+
     loop_cycle->log->log_level = level;
+}
+
+
+static int
+has_logged_noauth(void *data)
+{
+    return loop_lines("NOAUTH Authentication") > *(int *) data;
 }
 
 

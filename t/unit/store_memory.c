@@ -40,6 +40,7 @@ typedef struct {
 
 
 static void test_vectors(void);
+static void test_early_end(void);
 static void test_random(unsigned rounds);
 static int step_start(void);
 static int step_read(void);
@@ -72,6 +73,7 @@ main(void)
 
     store_open(4 * 1024 * 1024);
     test_vectors();
+    test_early_end();
     store_close();
 
     store_open(16 * 1024 * 1024);
@@ -170,6 +172,50 @@ test_vectors(void)
        "3 starts a minute are not 4");
 
     ok(store_sound(), "every index agrees with the chains");
+}
+
+
+/* An end that is seen before the start was settled, by whoever polls fast. */
+
+static void
+test_early_end(void)
+{
+    ngx_phrony_op_t          op;
+    ngx_phrony_settlement_t  s;
+
+    memset(&op, 0, sizeof(op));
+    op.trigger_id = store_uuid(20);
+    op.reservation_ttl = 2000;
+    (void) store->admit(store, &op);
+
+    memset(&s, 0, sizeof(s));
+    s.event = PHRONY_LEASE_SEEN;
+    s.has_run = 1;
+    s.run_id = store_uuid(21);
+    s.run_ttl = 10000;
+    store->settle(store, &s);
+    is_int(store_root()->nended, 1, "an unknown run that is seen stays so");
+
+    s.event = PHRONY_LEASE_END;
+    store->settle(store, &s);
+
+    op.run_id = s.run_id;
+    (void) store->locate(store, &op);
+    ok(!op.known, "nobody knows whose a run is that was seen to end");
+
+    s.event = PHRONY_LEASE_BIND;
+    s.start = 1;
+    s.leased = 1;
+    s.lease_id = op.lease_id;
+    s.trigger_id = op.trigger_id;
+    store->settle(store, &s);
+    is_int(store_root()->nleases, 0, "its start takes no slot any more");
+
+    (void) store->locate(store, &op);
+    ok(op.known && phrony_uuid_eq(&op.trigger_id, &s.trigger_id),
+       "and says whose it is");
+    ok(op.label->len == 6 && !memcmp(op.label->data, "memory", 6),
+       "it is memory that answers");
 }
 
 

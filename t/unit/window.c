@@ -387,7 +387,7 @@ static void
 test_level(const phrony_window_shape_t *shape, const char *name)
 {
     int           good;
-    unsigned      i, j;
+    unsigned      i;
     uint32_t      sum;
     uint64_t      now;
     any_window_t  w;
@@ -405,18 +405,15 @@ test_level(const phrony_window_shape_t *shape, const char *name)
 
         sum = random_below(20);
 
-        while (model_count(&model, now) > sum) {
-
-            for (j = 0; leaves(shape, model.events[j]) <= now; j++) {
-                /* void */
-            }
-
-            model.n -= j + 1;
-            memmove(model.events, &model.events[j + 1],
+        while (model.n && (leaves(shape, model.events[0]) <= now
+                           || model.n > sum))
+        {
+            model.n--;
+            memmove(model.events, &model.events[1],
                     model.n * sizeof(uint64_t));
         }
 
-        while (model_count(&model, now) < sum) {
+        while (model.n < sum) {
             model.events[model.n++] = now;
         }
 

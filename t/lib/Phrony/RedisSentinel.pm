@@ -122,20 +122,20 @@ sub master {
 sub replicas {
     my ($self) = @_;
 
-    my $master = $self->master // return;
+    my $master = $self->await_master;
 
     return grep { $_ != $master } $self->data;
 }
 
 
-# Waits until there is another master than this, and returns it.
+# Waits until there is a master, and another one than this, and returns it.
 
 sub await_master {
     my ($self, $not) = @_;
 
     my $master;
 
-    _until('another master', sub {
+    _until('a master', sub {
         $master = $self->master;
         $master && $master != ($not // 0);
     });
@@ -149,7 +149,7 @@ sub await_master {
 sub failover {
     my ($self) = @_;
 
-    my $master = $self->master;
+    my $master = $self->await_master;
     my ($sentinel) = grep { $_->running } $self->sentinels;
 
     _until('a failover to begin', sub {
