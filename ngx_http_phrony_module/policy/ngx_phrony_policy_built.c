@@ -7,17 +7,6 @@
 #include "ngx_phrony_policy_built.h"
 
 
-/* what a worker keeps at most */
-
-#define NGX_PHRONY_POLICY_BUILT_MAX    4096
-#define NGX_PHRONY_POLICY_BUILT_BYTES  (32 * 1024 * 1024)
-
-
-static ngx_queue_t *ngx_phrony_policy_built_chain(
-    ngx_phrony_policy_redis_t *policy,
-    const u_char digest[PHRONY_KEY_DIGEST_LEN]);
-static void ngx_phrony_policy_built_leave(ngx_phrony_policy_redis_t *policy,
-    ngx_phrony_policy_built_t *built);
 static ngx_phrony_policy_state_t ngx_phrony_policy_built_look(
     ngx_phrony_policy_redis_t *policy, ngx_phrony_policy_built_t *built,
     ngx_phrony_root_t *root);
@@ -48,69 +37,6 @@ ngx_phrony_policy_built_create(ngx_phrony_policy_redis_t *policy,
 }
 
 
-ngx_phrony_policy_built_t *
-ngx_phrony_policy_built_find(ngx_phrony_policy_redis_t *policy,
-    const u_char digest[PHRONY_KEY_DIGEST_LEN])
-{
-    ngx_queue_t                *q, *chain;
-    ngx_phrony_policy_built_t  *built;
-
-    chain = ngx_phrony_policy_built_chain(policy, digest);
-
-    for (q = ngx_queue_head(chain); q != chain; q = ngx_queue_next(q)) {
-        built = ngx_queue_data(q, ngx_phrony_policy_built_t, chain);
-
-        if (phrony_equal_const_time(built->digest, digest,
-                                    PHRONY_KEY_DIGEST_LEN))
-        {
-            ngx_queue_remove(&built->queue);
-            ngx_queue_insert_head(&policy->recent, &built->queue);
-
-            return built;
-        }
-    }
-
-    return NULL;
-}
-
-
-void
-ngx_phrony_policy_built_keep(ngx_phrony_policy_redis_t *policy,
-    ngx_phrony_policy_built_t *built)
-{
-    ngx_queue_t                *q;
-    ngx_phrony_policy_built_t  *other;
-
-    other = ngx_phrony_policy_built_find(policy, built->digest);
-
-    if (other == built) {
-        return;
-    }
-
-    if (other) {
-        ngx_phrony_policy_built_leave(policy, other);
-    }
-
-    ngx_queue_insert_head(ngx_phrony_policy_built_chain(policy,
-                                                        built->digest),
-                          &built->chain);
-    ngx_queue_insert_head(&policy->recent, &built->queue);
-
-    built->refs++;
-    policy->nbuilt++;
-    policy->bytes += built->bytes;
-
-    while (policy->nbuilt > NGX_PHRONY_POLICY_BUILT_MAX
-           || policy->bytes > NGX_PHRONY_POLICY_BUILT_BYTES)
-    {
-        q = ngx_queue_last(&policy->recent);
-        other = ngx_queue_data(q, ngx_phrony_policy_built_t, queue);
-
-        ngx_phrony_policy_built_leave(policy, other);
-    }
-}
-
-
 void
 ngx_phrony_policy_built_drop(ngx_phrony_policy_built_t *built)
 {
@@ -124,44 +50,17 @@ ngx_phrony_policy_built_drop(ngx_phrony_policy_built_t *built)
 
 
 void
-ngx_phrony_policy_built_clear(ngx_phrony_policy_redis_t *policy)
+ngx_phrony_policy_built_answer(ngx_phrony_policy_built_t *built,
+    ngx_phrony_lookup_t *lookup)
 {
-    ngx_queue_t  *q;
+    built->refs++;
 
-    while (!ngx_queue_empty(&policy->recent)) {
-        q = ngx_queue_head(&policy->recent);
+    lookup->held = built;
+    lookup->policy = built->policy;
+    lookup->key = built->key;
 
-        ngx_phrony_policy_built_leave(policy,
-                        ngx_queue_data(q, ngx_phrony_policy_built_t, queue));
-    }
-}
-
-
-/* A SHA-256 is a hash as it is. */
-
-static ngx_queue_t *
-ngx_phrony_policy_built_chain(ngx_phrony_policy_redis_t *policy,
-    const u_char digest[PHRONY_KEY_DIGEST_LEN])
-{
-    uint32_t  hash;
-
-    ngx_memcpy(&hash, digest, sizeof(uint32_t));
-
-    return &policy->built[hash % NGX_PHRONY_POLICY_REDIS_CHAINS];
-}
-
-
-static void
-ngx_phrony_policy_built_leave(ngx_phrony_policy_redis_t *policy,
-    ngx_phrony_policy_built_t *built)
-{
-    ngx_queue_remove(&built->chain);
-    ngx_queue_remove(&built->queue);
-
-    policy->nbuilt--;
-    policy->bytes -= built->bytes;
-
-    ngx_phrony_policy_built_drop(built);
+    lookup->state = built->policy ? NGX_PHRONY_LOOKUP_FOUND
+                                  : NGX_PHRONY_LOOKUP_INVALID;
 }
 
 

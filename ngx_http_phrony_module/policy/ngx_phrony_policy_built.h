@@ -29,7 +29,6 @@ typedef struct {
     uint64_t                     seen;          /* the epoch then */
     uint64_t                     fetched;       /* ms of the zone's clock */
     unsigned                     trusted:1;     /* as found by a check */
-    unsigned                     usable:1;
 } ngx_phrony_policy_part_t;
 
 
@@ -79,24 +78,14 @@ ngx_phrony_policy_built_t *ngx_phrony_policy_built_create(
     ngx_phrony_policy_redis_t *policy,
     const u_char digest[PHRONY_KEY_DIGEST_LEN], ngx_uint_t nparts);
 
-/* The one that is kept for this key, or NULL. */
-
-ngx_phrony_policy_built_t *ngx_phrony_policy_built_find(
-    ngx_phrony_policy_redis_t *policy,
-    const u_char digest[PHRONY_KEY_DIGEST_LEN]);
-
-/* Keeps it, instead of the one that was kept for its key. */
-
-void ngx_phrony_policy_built_keep(ngx_phrony_policy_redis_t *policy,
-    ngx_phrony_policy_built_t *built);
-
 /* Gives a reference back. */
 
 void ngx_phrony_policy_built_drop(ngx_phrony_policy_built_t *built);
 
-/* Keeps none any more. */
+/* Makes it the answer, with a reference to it. */
 
-void ngx_phrony_policy_built_clear(ngx_phrony_policy_redis_t *policy);
+void ngx_phrony_policy_built_answer(ngx_phrony_policy_built_t *built,
+    ngx_phrony_lookup_t *lookup);
 
 
 /*

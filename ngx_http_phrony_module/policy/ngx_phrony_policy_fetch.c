@@ -5,6 +5,7 @@
 
 
 #include "ngx_phrony_policy_fetch.h"
+#include "ngx_phrony_policy_kept.h"
 #include "ngx_phrony_policy_read.h"
 
 
@@ -327,7 +328,7 @@ ngx_phrony_policy_fetch_build(ngx_phrony_policy_fetch_t *fetch,
     }
 
     if (keep) {
-        ngx_phrony_policy_built_keep(policy, built);
+        ngx_phrony_policy_kept_add(policy, built);
     }
 
     fetch->built = built;
@@ -343,7 +344,7 @@ ngx_phrony_policy_fetch_same(ngx_phrony_policy_fetch_t *fetch)
     ngx_phrony_policy_part_t   *part;
     ngx_phrony_policy_built_t  *built;
 
-    built = ngx_phrony_policy_built_find(fetch->policy, fetch->digest);
+    built = ngx_phrony_policy_kept_find(fetch->policy, fetch->digest);
 
     if (built == NULL || built->nparts != fetch->n) {
         return NULL;
@@ -494,7 +495,7 @@ ngx_phrony_policy_fetch_unavailable(ngx_phrony_policy_fetch_t *fetch)
     fetch->step = NGX_PHRONY_POLICY_FETCH_DONE;
     fetch->state = NGX_PHRONY_LOOKUP_UNAVAILABLE;
 
-    built = ngx_phrony_policy_built_find(fetch->policy, fetch->digest);
+    built = ngx_phrony_policy_kept_find(fetch->policy, fetch->digest);
 
     if (built
         && ngx_phrony_policy_built_check(fetch->policy, built)
@@ -516,23 +517,8 @@ ngx_phrony_policy_fetch_tell(ngx_phrony_policy_fetch_t *fetch,
     lookup->state = fetch->state;
 
     if (fetch->built) {
-        ngx_phrony_policy_fetch_answer(lookup, fetch->built);
+        ngx_phrony_policy_built_answer(fetch->built, lookup);
     }
-}
-
-
-void
-ngx_phrony_policy_fetch_answer(ngx_phrony_lookup_t *lookup,
-    ngx_phrony_policy_built_t *built)
-{
-    built->refs++;
-
-    lookup->held = built;
-    lookup->policy = built->policy;
-    lookup->key = built->key;
-
-    lookup->state = built->policy ? NGX_PHRONY_LOOKUP_FOUND
-                                  : NGX_PHRONY_LOOKUP_INVALID;
 }
 
 

@@ -118,12 +118,6 @@ void ngx_phrony_policy_fetch_resume(ngx_phrony_policy_fetch_t *fetch);
 void ngx_phrony_policy_fetch_clear(ngx_phrony_policy_redis_t *policy);
 
 
-/* Gives the lookup what was built, with a reference to it. */
-
-void ngx_phrony_policy_fetch_answer(ngx_phrony_lookup_t *lookup,
-    ngx_phrony_policy_built_t *built);
-
-
 PHRONY_HIDDEN_END
 
 

@@ -5,8 +5,8 @@
 
 
 #include "ngx_phrony_policy_redis.h"
-#include "ngx_phrony_policy_built.h"
 #include "ngx_phrony_policy_fetch.h"
+#include "ngx_phrony_policy_kept.h"
 
 
 static ngx_int_t ngx_phrony_policy_redis_find(ngx_phrony_source_t *source,
@@ -126,7 +126,7 @@ ngx_phrony_policy_redis_stop(ngx_phrony_policy_redis_t *policy)
     ngx_phrony_policy_redis_live(policy, 0);
 
     ngx_phrony_policy_fetch_clear(policy);
-    ngx_phrony_policy_built_clear(policy);
+    ngx_phrony_policy_kept_clear(policy);
 
     ngx_free(policy->built);
     ngx_free(policy->fetches);
@@ -156,7 +156,7 @@ ngx_phrony_policy_redis_find(ngx_phrony_source_t *source,
         return NGX_OK;
     }
 
-    built = ngx_phrony_policy_built_find(policy, lookup->digest);
+    built = ngx_phrony_policy_kept_find(policy, lookup->digest);
 
     if (built) {
         state = ngx_phrony_policy_built_check(policy, built);
@@ -165,7 +165,7 @@ ngx_phrony_policy_redis_find(ngx_phrony_source_t *source,
             || (state == NGX_PHRONY_POLICY_USABLE
                 && !ngx_phrony_policy_built_askable(policy, built)))
         {
-            ngx_phrony_policy_fetch_answer(lookup, built);
+            ngx_phrony_policy_built_answer(built, lookup);
             return NGX_OK;
         }
     }
