@@ -23,9 +23,6 @@ static void ngx_phrony_redis_cluster_down(ngx_phrony_redis_node_t *node,
 static ngx_int_t ngx_phrony_redis_cluster_redirect(
     ngx_phrony_redis_node_t *node, ngx_phrony_redis_command_t *command,
     phrony_redirect_kind_t kind, const phrony_redirect_t *redirect);
-static void ngx_phrony_redis_cluster_moved(
-    ngx_phrony_redis_cluster_t *cluster, ngx_uint_t slot,
-    ngx_phrony_redis_member_t *member);
 static void ngx_phrony_redis_cluster_hold(ngx_phrony_redis_node_t *node,
     ngx_phrony_redis_command_t *command);
 static void ngx_phrony_redis_cluster_destroy(ngx_phrony_redis_t *redis);
@@ -208,7 +205,11 @@ ngx_phrony_redis_cluster_redirect(ngx_phrony_redis_node_t *node,
                    member ? &member->node->name : &unknown);
 
     if (kind == PHRONY_REDIRECT_MOVED) {
-        ngx_phrony_redis_cluster_moved(cluster, redirect->slot, member);
+        ngx_phrony_redis_map_want(cluster);
+
+        if (member == NULL || !ngx_phrony_redis_member_awaited(member)) {
+            cluster->slots[redirect->slot] = member;
+        }
     }
 
     if (member == NULL) {
@@ -223,28 +224,6 @@ ngx_phrony_redis_cluster_redirect(ngx_phrony_redis_node_t *node,
     }
 
     return ngx_phrony_redis_push(member->node, command);
-}
-
-
-/*
- * While the new node is being connected, commands go to the old one still, and
- * from there wait for it.  If it cannot be connected, nobody waits.
- */
-
-static void
-ngx_phrony_redis_cluster_moved(ngx_phrony_redis_cluster_t *cluster,
-    ngx_uint_t slot, ngx_phrony_redis_member_t *member)
-{
-    ngx_phrony_redis_map_want(cluster);
-
-    if (member
-        && member->node->state != NGX_PHRONY_REDIS_DOWN
-        && !ngx_phrony_redis_node_ready(member->node))
-    {
-        return;
-    }
-
-    cluster->slots[slot] = member;
 }
 
 

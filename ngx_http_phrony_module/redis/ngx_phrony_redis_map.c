@@ -34,7 +34,7 @@ static void ngx_phrony_redis_map_answer_handler(
 static void ngx_phrony_redis_map_complain(ngx_phrony_redis_member_t *member);
 static void ngx_phrony_redis_map_apply(ngx_phrony_redis_cluster_t *cluster,
     ngx_phrony_redis_member_t *asked, const phrony_resp_t *reply);
-static void ngx_phrony_redis_map_clear(ngx_phrony_redis_cluster_t *cluster);
+static void ngx_phrony_redis_map_begin(ngx_phrony_redis_cluster_t *cluster);
 static ngx_uint_t ngx_phrony_redis_map_assign(
     ngx_phrony_redis_member_t *member, const phrony_range_t *range);
 static void ngx_phrony_redis_map_sweep(ngx_phrony_redis_cluster_t *cluster);
@@ -255,7 +255,7 @@ ngx_phrony_redis_map_apply(ngx_phrony_redis_cluster_t *cluster,
     ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &asked->node->log, 0,
                    "redis map: %uz ranges", reply->n);
 
-    ngx_phrony_redis_map_clear(cluster);
+    ngx_phrony_redis_map_begin(cluster);
 
     slots = 0;
 
@@ -278,11 +278,12 @@ ngx_phrony_redis_map_apply(ngx_phrony_redis_cluster_t *cluster,
 
 
 static void
-ngx_phrony_redis_map_clear(ngx_phrony_redis_cluster_t *cluster)
+ngx_phrony_redis_map_begin(ngx_phrony_redis_cluster_t *cluster)
 {
     ngx_queue_t                *q;
     ngx_phrony_redis_member_t  *member;
 
+    ngx_memcpy(cluster->before, cluster->slots, sizeof(cluster->slots));
     ngx_memzero(cluster->slots, sizeof(cluster->slots));
 
     for (q = ngx_queue_head(&cluster->members);
@@ -301,12 +302,27 @@ static ngx_uint_t
 ngx_phrony_redis_map_assign(ngx_phrony_redis_member_t *member,
     const phrony_range_t *range)
 {
-    ngx_uint_t  slot;
+    ngx_uint_t                   slot, awaited;
+    ngx_phrony_redis_member_t   *before;
+    ngx_phrony_redis_cluster_t  *cluster;
+
+    cluster = member->cluster;
+    awaited = ngx_phrony_redis_member_awaited(member);
 
     member->serves = 1;
 
     for (slot = range->first; slot <= range->last; slot++) {
-        member->cluster->slots[slot] = member;
+        before = cluster->before[slot];
+
+        /* a master that was replaced, and is well, sends commands on */
+
+        if (awaited && before && ngx_phrony_redis_node_ready(before->node)) {
+            before->serves = 1;
+            cluster->slots[slot] = before;
+            continue;
+        }
+
+        cluster->slots[slot] = member;
     }
 
     if (ngx_phrony_redis_member_listen(member) != NGX_OK) {

@@ -115,6 +115,14 @@ ngx_phrony_redis_member_listen(ngx_phrony_redis_member_t *member)
 }
 
 
+ngx_uint_t
+ngx_phrony_redis_member_awaited(ngx_phrony_redis_member_t *member)
+{
+    return member->node->state != NGX_PHRONY_REDIS_DOWN
+           && !ngx_phrony_redis_node_ready(member->node);
+}
+
+
 void
 ngx_phrony_redis_member_remove(ngx_phrony_redis_member_t *member)
 {

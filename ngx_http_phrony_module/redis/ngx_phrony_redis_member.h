@@ -55,6 +55,8 @@ struct ngx_phrony_redis_cluster_s {
     unsigned                         complained:1;  /* that was logged */
 
     ngx_phrony_redis_member_t       *slots[PHRONY_SLOTS];
+    ngx_phrony_redis_member_t       *before[PHRONY_SLOTS];  /* while another
+                                                   map is applied */
 };
 
 
@@ -75,6 +77,15 @@ ngx_phrony_redis_member_t *ngx_phrony_redis_member(
  */
 
 ngx_int_t ngx_phrony_redis_member_listen(ngx_phrony_redis_member_t *member);
+
+
+/*
+ * Returns 1 if it is being connected.  So long commands go to the old node of
+ * a slot still, and from there wait for this one; once it could not be
+ * connected, nobody waits.
+ */
+
+ngx_uint_t ngx_phrony_redis_member_awaited(ngx_phrony_redis_member_t *member);
 
 
 /* Closes a member that has no slots any more. */

@@ -38,6 +38,7 @@ typedef struct {
     ngx_phrony_redis_t           *redis;
     ngx_phrony_store_redis_t      shared;
     ngx_phrony_store_t           *store;
+    long                          questions;    /* of gateway_rest() */
 } gateway_t;
 
 
@@ -49,6 +50,8 @@ static void  gateway_on_ready(void *data);
 static int   gateway_is_ready(void *data) TEST_UNUSED;
 static int   gateway_is_down(void *data) TEST_UNUSED;
 static int   gateway_told(void *data) TEST_UNUSED;
+static void  gateway_rest(gateway_t *g) TEST_UNUSED;
+static int   gateway_rests(void *data);
 static ngx_phrony_root_t  *gateway_root(gateway_t *g) TEST_UNUSED;
 static long  gateway_commands(gateway_t *g) TEST_UNUSED;
 static int   gateway_sound(gateway_t *g) TEST_UNUSED;
@@ -83,6 +86,11 @@ static int   gateway_score(uint64_t trigger, phrony_uuid_t *member)
     TEST_UNUSED;
 
 
+/* How long a gateway waits for an answer, ms: on a busy machine, too. */
+
+static ngx_msec_t  gateway_timeout = 10000;
+
+
 /* A new zone, and a worker over it. */
 
 static void
@@ -97,7 +105,7 @@ gateway_open(gateway_t *g, size_t size)
 
     gateway_connect(g);
 
-    if (!loop_until(gateway_is_ready, g, 5000)) {
+    if (!loop_until(gateway_is_ready, g, 10000)) {
         printf("# redis does not get ready\n");
     }
 }
@@ -128,8 +136,8 @@ gateway_connect(gateway_t *g)
     g->conf.parsed.nhosts = 1;
     g->conf.parsed.hosts[0].host = str("127.0.0.1");
     g->conf.parsed.hosts[0].port = server_listens;
-    g->conf.timeout = 300;
-    g->conf.connect_timeout = 1000;
+    g->conf.timeout = gateway_timeout;
+    g->conf.connect_timeout = 10000;
 
     g->observer.data = g;
     g->observer.ready = gateway_on_ready;
@@ -197,6 +205,31 @@ gateway_told(void *data)
 }
 
 
+/* Waits until all that it had to say was answered: replies come in order. */
+
+static void
+gateway_rest(gateway_t *g)
+{
+    ngx_phrony_op_t  op;
+
+    (void) loop_until(gateway_rests, g, 5000);
+
+    g->questions++;
+    (void) gateway_locate(g, UINT64_MAX, &op);
+}
+
+
+static int
+gateway_rests(void *data)
+{
+    gateway_t  *g;
+
+    g = data;
+
+    return ngx_queue_empty(&g->shared.teller->groups);
+}
+
+
 static ngx_phrony_root_t *
 gateway_root(gateway_t *g)
 {
@@ -207,7 +240,7 @@ gateway_root(gateway_t *g)
 static long
 gateway_commands(gateway_t *g)
 {
-    return gateway_root(g)->redis.commands;
+    return (long) gateway_root(g)->redis.commands - g->questions;
 }
 
 
@@ -254,7 +287,7 @@ gateway_admit(gateway_t *g, ngx_phrony_op_t *op)
 
     rc = g->store->admit(g->store, op);
 
-    if (rc == NGX_AGAIN && !loop_until(gateway_answered, &answered, 5000)) {
+    if (rc == NGX_AGAIN && !loop_until(gateway_answered, &answered, 20000)) {
         printf("# no answer\n");
     }
 
@@ -288,7 +321,7 @@ gateway_locate(gateway_t *g, uint64_t run, ngx_phrony_op_t *op)
 
     rc = g->store->locate(g->store, op);
 
-    if (rc == NGX_AGAIN && !loop_until(gateway_answered, &answered, 5000)) {
+    if (rc == NGX_AGAIN && !loop_until(gateway_answered, &answered, 20000)) {
         printf("# no answer\n");
     }
 

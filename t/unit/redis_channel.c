@@ -226,7 +226,8 @@ test_permission(void)
        "who may not ask for invalidations");
     loop_for(100);
     is_int(client_live, 0, "it is not live");
-    is_int(loop_lines("redis does not tell what is changed"), 1, "logged once");
+    is_int(loop_lines("redis does not tell what is changed"), 1,
+           "logged once");
 
     client_close();
 }

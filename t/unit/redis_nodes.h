@@ -33,6 +33,7 @@ static int          client_has(void *data) TEST_UNUSED;
 static int          client_lacks(void *data) TEST_UNUSED;
 static int          client_lives(void *data) TEST_UNUSED;
 static int          client_died(void *data) TEST_UNUSED;
+static int          client_logged(void *data) TEST_UNUSED;
 
 
 static pid_t  node_pids[NODES_MAX];
@@ -218,6 +219,15 @@ static int
 client_died(void *data)
 {
     return !client_live;
+}
+
+
+/* Whether a text, "data", stands in the error log. */
+
+static int
+client_logged(void *data)
+{
+    return loop_logged(data);
 }
 
 

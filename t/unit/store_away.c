@@ -16,6 +16,8 @@
 
 static void test_lost_before(void);
 static void test_lost_after(void);
+static void test_lost_settled(void);
+static void test_lost_batch(void);
 static void test_quit(void);
 static void test_local(void);
 static void test_local_runs(void);
@@ -25,12 +27,13 @@ static void test_another_tells(void);
 static void test_many(void);
 static void test_not_twice(void);
 static void test_full(void);
+static void test_full_of_ends(void);
 static void test_none(void);
+static phrony_uuid_t last_lease(gateway_t *g, unsigned back);
 static void lose(gateway_t *g);
 static void find(gateway_t *g);
 static void pause_server(void);
 static void resume_server(void);
-static int is_told(void *data);
 static long window_sum(uint64_t trigger);
 
 
@@ -44,6 +47,8 @@ main(void)
 
     test_lost_before();
     test_lost_after();
+    test_lost_settled();
+    test_lost_batch();
     test_quit();
     test_local();
     test_local_runs();
@@ -53,6 +58,7 @@ main(void)
     test_many();
     test_not_twice();
     test_full();
+    test_full_of_ends();
     test_none();
 
     client_close();
@@ -82,7 +88,7 @@ test_lost_before(void)
     is_int(gateway_admit(&a, &op), NGX_AGAIN, "a start is on its way");
     ok(op.granted && op.leased && gateway_is(&op, "local"),
        "and decided here when it cannot arrive");
-    ok(loop_until(gateway_is_down, &a, 1000), "from now on that is known");
+    ok(loop_until(gateway_is_down, &a, 5000), "from now on that is known");
     is_int(gateway_admit(&a, &op), NGX_OK, "and nobody waits");
     is_int(gateway_admit(&a, &strict), NGX_DECLINED, "or has no answer");
 
@@ -107,6 +113,7 @@ test_lost_after(void)
     phrony_uuid_t    run;
     ngx_phrony_op_t  first, op, strict, read;
 
+    gateway_timeout = 1000;
     gateway_open(&a, 1024 * 1024);
 
     (void) gateway_start(&a, 2, &first);
@@ -141,12 +148,92 @@ test_lost_after(void)
     find(&a);
 
     is_int(gateway_held(2), 2, "what nobody heard of is given back");
+    run = last_lease(&a, 0);
+    is_int(gateway_score(2, &run), -1, "whenever it may arrive");
+    run = last_lease(&a, 1);
+    is_int(gateway_score(2, &run), -1, "each of both");
     run = store_uuid(2000);
     is_int(gateway_score(2, &run), 1, "the settlement is told again");
     run = store_uuid(2001);
     is_int(gateway_score(2, &run), 1, "the start that was decided here is");
     ok(gateway_locate(&a, 2000, &op), "its owner is known");
     ok(gateway_sound(&a), "the zone is sound");
+
+    gateway_timeout = 10000;
+    gateway_close(&a);
+}
+
+
+/* Redis dies with a settlement, and comes back with nothing. */
+
+static void
+test_lost_settled(void)
+{
+    gateway_t        a;
+    phrony_uuid_t    run;
+    ngx_phrony_op_t  op, other;
+
+    gateway_open(&a, 1024 * 1024);
+
+    (void) gateway_start(&a, 14, &op);
+    (void) gateway_start(&a, 14, &other);
+
+    pause_server();
+    gateway_settle(&a, &op, PHRONY_LEASE_BIND, 14000);
+    gateway_settle(&a, &other, PHRONY_LEASE_RELEASE, 0);
+    (void) loop_until(gateway_rests, &a, 5000);
+    is_int(gateway_root(&a)->nuntold, 0, "both are on their way");
+    server_stop(SIGKILL);
+    ok(loop_until(gateway_is_down, &a, 5000), "and get lost");
+    is_int(gateway_root(&a)->nuntold, 2, "both are untold then");
+    server_start("");
+    find(&a);
+
+    run = store_uuid(14000);
+    is_int(gateway_score(14, &run), 1, "a binding is told again");
+    is_int(gateway_number("EXISTS unit:run:%s", gateway_text(&run)), 1,
+           "and whose the run is");
+    ok(gateway_number("PTTL unit:run:%s", gateway_text(&run)) > 50000,
+       "for as long as before");
+
+    gateway_close(&a);
+}
+
+
+/* The same with what was untold before. */
+
+static void
+test_lost_batch(void)
+{
+    int              i;
+    gateway_t        a;
+    phrony_uuid_t    run;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+    lose(&a);
+
+    for (i = 0; i < 3; i++) {
+        (void) gateway_start(&a, 15, &op);
+
+        if (i) {
+            gateway_settle(&a, &op, PHRONY_LEASE_BIND, 15000 + i);
+        }
+    }
+
+    pause_server();
+    a.shared.teller->closed = 0;
+    ngx_phrony_store_redis_ready(&a.shared);
+    loop_for(20);
+    is_int(gateway_root(&a)->nuntold, 0, "all is on its way");
+    server_stop(SIGKILL);
+    server_start("");
+    find(&a);
+
+    is_int(gateway_held(15), 3, "and is told again");
+    run = store_uuid(15002);
+    is_int(gateway_number("EXISTS unit:run:%s", gateway_text(&run)), 1,
+           "with whose the runs are");
 
     gateway_close(&a);
 }
@@ -235,6 +322,8 @@ test_local(void)
     (void) gateway_admit(&a, &op);
     ok(op.granted && gateway_is(&op, "redis"), "Redis decides again");
     is_int(op.limits[PHRONY_LIMIT_RPM].remaining, 0, "counting all of them");
+    ok(op.limits[PHRONY_LIMIT_RPM].reset <= 59000,
+       "as old as they were when it was told");
     ok(gateway_sound(&a), "the zone is sound");
 
     gateway_close(&a);
@@ -248,6 +337,7 @@ test_local_runs(void)
 {
     int              i;
     gateway_t        a;
+    ngx_uint_t       known;
     phrony_uuid_t    run;
     ngx_phrony_op_t  op[5], other;
 
@@ -286,14 +376,22 @@ test_local_runs(void)
     is_int(gateway_score(5, &run), -1, "and of another");
     is_int(gateway_root(&a)->nleases, 0, "no slot is held here");
 
+    lose(&a);
+    (void) gateway_admit(&a, &other);
+    ok(!other.granted, "what was told counts if Redis goes again");
+    find(&a);
+
     /* a lease that was told of becomes a run */
 
+    known = gateway_root(&a)->nended;
+
     gateway_settle(&a, &op[4], PHRONY_LEASE_BIND, 5004);
-    loop_for(20);
+    gateway_rest(&a);
     run = store_uuid(5004);
     is_int(gateway_score(5, &run), 1, "a lease that was told is bound");
     is_int(gateway_score(5, &op[4].lease_id), 0, "under the run's name");
     is_int(gateway_held(5), 2, "there are no more than before");
+    is_int(gateway_root(&a)->nended, known, "nor is more known than before");
     ok(gateway_sound(&a), "the zone is sound");
 
     gateway_close(&a);
@@ -318,7 +416,7 @@ test_elsewhere(void)
 
     (void) gateway_start(&a, 6, &ours);
     gateway_settle(&a, &ours, PHRONY_LEASE_BIND, 6000);
-    loop_for(20);
+    gateway_rest(&a);
 
     lose(&a);
 
@@ -364,7 +462,7 @@ test_untold_ends(void)
     }
 
     gateway_settle(&a, &op[0], PHRONY_LEASE_BIND, 7000);
-    loop_for(20);
+    gateway_rest(&a);
     is_int(gateway_held(7), 3, "3 slots are held");
 
     pause_server();
@@ -418,8 +516,8 @@ test_another_tells(void)
     gateway_settle(&a, &op, PHRONY_LEASE_RELEASE, 0);
 
     is_int(gateway_root(&a)->nuntold, 1, "a release is untold");
-    ok(loop_until(gateway_told, &b, 5000), "another worker finds it");
-    loop_for(20);
+    ok(loop_until(gateway_told, &b, 20000), "another worker finds it");
+    gateway_rest(&b);
     is_int(gateway_held(8), 0, "and tells it");
 
     /* at once, if Redis has just answered */
@@ -475,6 +573,7 @@ test_not_twice(void)
     gateway_t        a;
     ngx_phrony_op_t  op;
 
+    gateway_timeout = 1000;
     gateway_open(&a, 1024 * 1024);
     lose(&a);
 
@@ -485,13 +584,14 @@ test_not_twice(void)
     pause_server();
     a.shared.teller->closed = 0;
     ngx_phrony_store_redis_ready(&a.shared);
-    ok(loop_until(gateway_is_down, &a, 2000), "what was told has no answer");
+    ok(loop_until(gateway_is_down, &a, 10000), "what was told has no answer");
     resume_server();
     find(&a);
 
     is_int(window_sum(10), 4, "4 starts are counted once");
     is_int(gateway_held(10), 4, "and hold 4 slots");
 
+    gateway_timeout = 10000;
     gateway_close(&a);
 }
 
@@ -511,7 +611,7 @@ test_full(void)
         gateway_see(&a, 11, PHRONY_LEASE_SEEN, 110000 + i);
     }
 
-    loop_for(50);
+    gateway_rest(&a);
     ok(gateway_root(&a)->evicted > 1000, "%d told runs made room",
        (int) gateway_root(&a)->evicted);
     is_int(gateway_root(&a)->exhausted, 0, "so that there was some");
@@ -531,6 +631,39 @@ test_full(void)
     is_int(gateway_held(12), n, "and all are told");
     ok(gateway_start(&a, 12, &op) && gateway_is(&op, "redis"),
        "then there is room again");
+
+    gateway_close(&a);
+}
+
+
+/* What was to be told of runs that nobody knows any more makes room. */
+
+static void
+test_full_of_ends(void)
+{
+    int         i;
+    gateway_t   a;
+    ngx_uint_t  exhausted;
+
+    gateway_open(&a, 256 * 1024);
+    lose(&a);
+
+    for (i = 0; gateway_root(&a)->exhausted == 0; i++) {
+        gateway_see(&a, 16, PHRONY_LEASE_END, 160000 + i);
+    }
+
+    is_int(gateway_root(&a)->nuntold, i - 1, "ends fill the zone");
+    is_int(gateway_root(&a)->evicted, 0, "no one is forgotten");
+
+    store_now += GATEWAY_RUN_TTL;
+    exhausted = gateway_root(&a)->exhausted;
+
+    for (i = 0; i < 1000; i++) {
+        gateway_see(&a, 16, PHRONY_LEASE_END, 260000 + i);
+    }
+
+    is_int(gateway_root(&a)->exhausted, exhausted, "until their time is over");
+    ok(gateway_sound(&a), "the zone is sound");
 
     gateway_close(&a);
 }
@@ -565,6 +698,23 @@ test_none(void)
 }
 
 
+/* The id of the last lease that Redis was asked for, or of one before it. */
+
+static phrony_uuid_t
+last_lease(gateway_t *g, unsigned back)
+{
+    uint64_t       n;
+    phrony_uuid_t  id;
+
+    n = g->shared.last_lease - back;
+
+    memcpy(id.bytes, &g->shared.leases, sizeof(uint64_t));
+    memcpy(id.bytes + sizeof(uint64_t), &n, sizeof(uint64_t));
+
+    return id;
+}
+
+
 /* The gateway cannot send anything from now on. */
 
 static void
@@ -581,13 +731,14 @@ find(gateway_t *g)
 {
     g->shared.teller->closed = 0;
 
-    if (!loop_until(gateway_is_ready, g, 5000)) {
+    if (!loop_until(gateway_is_ready, g, 20000)) {
         printf("# redis does not get ready\n");
     }
 
     ngx_phrony_store_redis_ready(&g->shared);
 
-    ok(loop_until(is_told, g, 10000), "all is told");
+    ok(loop_until(gateway_told, g, 20000), "all is told");
+    gateway_rest(g);
 }
 
 
@@ -603,13 +754,6 @@ static void
 resume_server(void)
 {
     kill(server_pid, SIGCONT);
-}
-
-
-static int
-is_told(void *data)
-{
-    return gateway_told(data);
 }
 
 

@@ -25,6 +25,7 @@ static void test_locate(void);
 static void test_cancel(void);
 static void test_errors(void);
 static void test_garbage(void);
+static void test_holds(void);
 static void test_slots(void);
 static int parses(const int64_t *numbers, size_t n, ngx_uint_t read);
 static int is_held(void *data);
@@ -53,6 +54,7 @@ main(void)
     test_cancel();
     test_errors();
     test_garbage();
+    test_holds();
     test_slots();
 
     client_close();
@@ -149,7 +151,12 @@ test_refusals(void)
     is_int(gateway_admit(&a, &op), NGX_OK, "the old limit still refuses");
     is_int(gateway_commands(&a) - commands, 1, "Redis was asked but once");
 
-    store_now += wait - 7000;
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 0);
+    is_int(gateway_admit(&a, &op), NGX_AGAIN, "one that is lowered asks");
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 1);
+    (void) gateway_admit(&a, &op);
+
+    store_now += op.limits[PHRONY_LIMIT_RPM].wait;
     is_int(gateway_admit(&a, &op), NGX_AGAIN,
            "when something may have left, Redis is asked");
 
@@ -245,6 +252,15 @@ test_runs(void)
     gateway_settle(&a, &op, PHRONY_LEASE_END, 1001);
     ok(loop_until(is_free, NULL, 1000), "a start that has ended holds none");
 
+    /* admitted by nobody, it holds no slot either */
+
+    op.leased = 0;
+    gateway_settle(&a, &op, PHRONY_LEASE_BIND, 1002);
+    gateway_rest(&a);
+    run = store_uuid(1002);
+    is_int(gateway_score(10, &run), -1, "a run without a lease has no slot");
+    ok(gateway_locate(&a, 1002, &op), "but is known");
+
     is_int(gateway_root(&a)->nleases, 0, "no slot is held here");
     is_int(gateway_root(&a)->nuntold, 0, "nothing is untold");
     ok(gateway_sound(&a), "the zone is sound");
@@ -286,7 +302,7 @@ test_folded(void)
 
     /* the owners of five runs are set by commands of their own */
 
-    loop_for(20);
+    gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 1 + 5, "in one command");
     is_int(gateway_held(20), 16, "5 slots were given back");
 
@@ -299,7 +315,7 @@ test_folded(void)
         gateway_settle(&a, &op[i], PHRONY_LEASE_BIND, 2100 + i);
     }
 
-    loop_for(30);
+    gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 2 + 20, "16 make a command full");
 
     ok(gateway_sound(&a), "the zone is sound");
@@ -342,27 +358,27 @@ test_renewals(void)
 
     (void) gateway_start(&a, 30, &op);
     gateway_settle(&a, &op, PHRONY_LEASE_BIND, 3100);
-    loop_for(20);
+    gateway_rest(&a);
 
     commands = gateway_commands(&a);
 
     store_now += GATEWAY_RUN_TTL / 16 - 1;
     gateway_see(&a, 30, PHRONY_LEASE_SEEN, 3100);
-    loop_for(20);
+    gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 0, "a run seen soon is not told");
 
     store_now += 1;
     gateway_see(&a, 30, PHRONY_LEASE_SEEN, 3100);
     gateway_see(&a, 30, PHRONY_LEASE_SEEN, 3100);
-    loop_for(20);
+    gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 2, "one seen later is, once");
 
     gateway_see(&a, 30, PHRONY_LEASE_END, 3100);
-    loop_for(20);
+    gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 4, "its end is");
 
     gateway_see(&a, 30, PHRONY_LEASE_END, 3100);
-    loop_for(20);
+    gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 4, "once");
 
     gateway_close(&a);
@@ -381,7 +397,7 @@ test_locate(void)
 
     (void) gateway_start(&a, 40, &op);
     gateway_settle(&a, &op, PHRONY_LEASE_BIND, 4000);
-    loop_for(20);
+    gateway_rest(&a);
 
     trigger = store_uuid(40);
 
@@ -396,7 +412,7 @@ test_locate(void)
     ok(!gateway_locate(&b, 4999, &op) && !op.failed, "another one is not");
 
     gateway_see(&b, 40, PHRONY_LEASE_END, 4000);
-    loop_for(20);
+    gateway_rest(&b);
     run = store_uuid(4000);
     is_int(gateway_score(40, &run), -1, "elsewhere it is seen to end");
 
@@ -441,7 +457,7 @@ test_cancel(void)
     a.store->cancel(a.store, &op);
     memset(&op, 0xa5, sizeof(op));
 
-    loop_for(50);
+    gateway_rest(&a);
     is_int(answered, 0, "cancelled, it is not answered");
     is_int(gateway_held(50), 0, "and its slot was given back");
     is_int(gateway_number("EXISTS %s", gateway_key("window", 50)), 1,
@@ -453,7 +469,7 @@ test_cancel(void)
     is_int(a.store->locate(a.store, &op), NGX_AGAIN, "so is a question");
     a.store->cancel(a.store, &op);
     memset(&op, 0xa5, sizeof(op));
-    loop_for(50);
+    gateway_rest(&a);
     is_int(answered, 0, "cancelled, it is not answered");
 
     gateway_close(&a);
@@ -497,7 +513,7 @@ test_errors(void)
 
     (void) gateway_tell("SET %s broken", gateway_key("runs", 62));
     gateway_see(&a, 62, PHRONY_LEASE_END, 6001);
-    loop_for(50);
+    gateway_rest(&a);
     is_int(gateway_root(&a)->nuntold, 0,
            "what cannot be told is not tried for ever");
 
@@ -559,6 +575,49 @@ test_garbage(void)
     verdict.minute.sum = (uint32_t) refused[2];
     is_int(ngx_phrony_verdict_apply(&verdict, &op, 0), NGX_ERROR,
            "a refusal that no limit explains is not about this start");
+}
+
+
+/* For how long a refusal stands: until anything leaves, a minute at most. */
+
+static void
+test_holds(void)
+{
+    ngx_phrony_op_t       op;
+    ngx_phrony_verdict_t  verdict;
+
+    memset(&verdict, 0, sizeof(verdict));
+    verdict.minute.sum = 2;
+    verdict.minute.reset = 5000;
+    verdict.day.sum = 2;
+    verdict.day.reset = 3000;
+    verdict.held = 2;
+
+    gateway_ask(&op, 1);
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 2);
+    is_int(ngx_phrony_verdict_apply(&verdict, &op, 0), NGX_OK, "refused");
+    is_int(ngx_phrony_verdict_holds(&verdict, &op), 5000, "for 5 s");
+
+    gateway_limit(&op, PHRONY_LIMIT_RPD, 3);
+    (void) ngx_phrony_verdict_apply(&verdict, &op, 0);
+    is_int(ngx_phrony_verdict_holds(&verdict, &op), 3000,
+           "for 3 s, since then another number changes");
+
+    verdict.minute.reset = PHRONY_NO_WAIT;
+    verdict.day.reset = 80000000;
+    is_int(ngx_phrony_verdict_holds(&verdict, &op), 60000, "for a minute");
+
+    gateway_limit(&op, PHRONY_LIMIT_RPM, 3);
+    gateway_limit(&op, PHRONY_LIMIT_RUNS, 2);
+    is_int(ngx_phrony_verdict_apply(&verdict, &op, 0), NGX_OK, "for slots");
+    is_int(ngx_phrony_verdict_holds(&verdict, &op), 0, "not at all");
+
+    gateway_ask(&op, 1);
+    op.read = 1;
+    verdict.minute.reset = 7000;
+    gateway_limit(&op, PHRONY_LIMIT_READS, 1);
+    (void) ngx_phrony_verdict_apply(&verdict, &op, 0);
+    is_int(ngx_phrony_verdict_holds(&verdict, &op), 7000, "a read for 7 s");
 }
 
 
