@@ -518,9 +518,8 @@ ngx_phrony_tell_passes(const phrony_resp_t *reply, const char *what)
     u_char              *p, text[129];
     ngx_uint_t           i;
     static time_t        logged;
-    static const char   *passing[] = {
-        "OOM", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN",
-        "TRYAGAIN", "NOREPLICAS", "MISCONF", NULL
+    static const char   *lasting[] = {
+        "WRONGTYPE", "PHRONYLAYOUT", "PHRONYARGUMENT", "CROSSSLOT", "ERR", NULL
     };
 
     if (reply->type != PHRONY_RESP_ERROR) {
@@ -550,11 +549,13 @@ ngx_phrony_tell_passes(const phrony_resp_t *reply, const char *what)
         return 0;
     }
 
-    for (i = 0; passing[i]; i++) {
-        if (phrony_resp_is_error(reply, passing[i])) {
-            return 1;
+    /* any other is of the server, or of what its operator allows */
+
+    for (i = 0; lasting[i]; i++) {
+        if (phrony_resp_is_error(reply, lasting[i])) {
+            return 0;
         }
     }
 
-    return 0;
+    return 1;
 }
