@@ -39,8 +39,8 @@ my %errors = (
         [ACL => SETUSER => gateway => '+evalsha']],
 );
 
-my @drills = ('mid-reply', 'within', 'a long text', sort(keys %garbage, keys %shape,
-    keys %errors), 'the disk');
+my @drills = ('mid-reply', 'within', 'a long text', 'the disk',
+    sort(keys %garbage, keys %shape, keys %errors));
 
 my $policy = policy(
     agents => {

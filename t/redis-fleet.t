@@ -159,8 +159,9 @@ subtest 'scripts that are forgotten' => sub {
 };
 
 
-# Who asks when the connection is lost is refused by "deny".  What Redis may have
-# counted for him stays counted, so a few less may be admitted, but no more.
+# Who asks when the connection is lost is refused by "deny".  What Redis may
+# have counted for him stays counted, so a few less may be admitted, but no
+# more.
 
 subtest 'connections that are cut' => sub {
     my ($cuts, $unknown) = (0, 0);

@@ -240,8 +240,8 @@ for my $end (qw(before after within)) {
 }
 
 
-# A slot that was taken while Redis was away, and what became of it, are told one
-# after the other, and both again if nobody knows whether they arrived.
+# A slot that was taken while Redis was away, and what became of it, are told
+# one after the other, and both again if nobody knows whether they arrived.
 
 subtest 'news that are told twice' => sub {
     my %left = (run => 1, refused => 0, ended => 0);
@@ -284,7 +284,8 @@ subtest 'a crowd whose replies are lost' => sub {
         $proxy->damage(drop => 'replies', on => 'EVALSHA');
 
         my @r = crowd([$pair], 200, 'crowd');
-        is_deeply stores_of(@r), {local => 200}, "$round: decided without Redis";
+        is_deeply stores_of(@r), {local => 200},
+            "$round: decided without Redis";
         $expected += grep { $_->status == 202 } @r;
 
         $proxy->heal;

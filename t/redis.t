@@ -195,7 +195,8 @@ subtest 'what is kept' => sub {
 
     cmp_ok @keys, '>', 5, 'there are keys';
     is_deeply [$redis->eternal], [], 'each has its time';
-    is_deeply [grep { !/\A(?:phrony|same):/ } @keys], [], 'and begins with the prefix';
+    is_deeply [grep { !/\A(?:phrony|same):/ } @keys], [],
+        'and begins with the prefix';
     is_deeply [grep { !/\A\w+:(?:\{[^{}]+\}:\w+|run):/ } @keys], [],
         'those of a workspace belong together';
     unlike join("\n", @keys, map { $redis->call(DUMP => $_) } @keys),
@@ -218,7 +219,8 @@ subtest 'what is kept' => sub {
 subtest 'ways to it' => sub {
     my $closed = redis(tls => 1, unix => 1, password => 'se/sa@me',
         conf => 'bind 127.0.0.1 -::1',
-        users => ['gateway on >sesame-two ~phrony:* &* +@all -@dangerous +info']);
+        users => ['gateway on >sesame-two ~phrony:* &* +@all -@dangerous'
+            . ' +info']);
     my $ca = certificates()->ca;
     my $trust = "phrony_redis_ssl_trusted_certificate $ca;";
     my $secret = write_file('secret', "sesame-two\n");
@@ -234,7 +236,8 @@ subtest 'ways to it' => sub {
         ['a password', $closed->url],
         ['a user', $closed->url(user => 'gateway',
             password => 'sesame-two')],
-        ['a password in a file', "redis://127.0.0.1:$port", "$by_file $secret;"],
+        ['a password in a file', "redis://127.0.0.1:$port",
+            "$by_file $secret;"],
         ['a line of Windows', "redis://127.0.0.1:$port", "$by_file $crlf;"],
         ['no end of the line', "redis://127.0.0.1:$port", "$by_file $bare;"],
         ['a name', $closed->url(host => 'localhost')],
@@ -290,7 +293,8 @@ subtest 'ways to it' => sub {
 # Who does not prove who he is, is not talked to: counts are those of memory.
 
 subtest 'ways that are closed' => sub {
-    my $strict = redis(tls => 1, tls_clients => 'yes', names => 'DNS:redis.test');
+    my $strict = redis(tls => 1, tls_clients => 'yes',
+        names => 'DNS:redis.test');
     my $plain = redis(password => 'sesame');
     my $trust = "phrony_redis_ssl_trusted_certificate ${\certificates()->ca};";
     my $name = 'phrony_redis_ssl_name redis.test;';
@@ -307,7 +311,8 @@ subtest 'ways that are closed' => sub {
     await_store($open);
     ok 1, 'a certificate of a client';
 
-    for (['without one', $url, "$trust $name", qr/SSL|alert|handshake|certificate/],
+    for (['without one', $url, "$trust $name",
+             qr/SSL|alert|handshake|certificate/],
          ['another name', $url, "$trust $client",
              qr/\[error\].*certificate.*127\.0\.0\.1/],
          ['another authority', $url,

@@ -47,7 +47,8 @@ sub gateway {
     " } @MODES;
 
     my $nginx = nginx(%opt, %ports, http => $SHOW
-        . 'phrony_redis_timeout ' . ($opt{timeout} // '1s') . ';' . $servers, location => 'location = /status { phrony_status; }');
+        . 'phrony_redis_timeout ' . ($opt{timeout} // '1s') . ';' . $servers,
+        location => 'location = /status { phrony_status; }');
 
     return {nginx => $nginx, map { $_ => client($ports{"p_$_"}) } @MODES};
 }
@@ -191,7 +192,8 @@ sub _mended {
     note sprintf '%s: back after %.2f s', $self->{name},
         await_store($gateway->{nginx}, 'redis', $gateway->{local});
 
-    becomes { $self->_taken('local') == 3 } 'slots of meanwhile are told';
+    becomes { $self->_taken('local') == 3 } 'slots of meanwhile are told'
+        or diag 'slots: ' . $self->_taken('local');
     becomes { $self->_taken('ends') == 0 } 'ends, too';
     is $self->_start('local')->status, 429, 'the limit';
 
