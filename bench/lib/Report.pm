@@ -168,8 +168,9 @@ sub machine {
 
     my ($worst) = sort { $b <=> $a } @others;
 
-    printf "\nOther processes had %.0f %% of the processors in the median round,"
-        . " %.0f %% in the worst.\n", 100 * median(@others), 100 * $worst;
+    printf "\nOther processes had %.0f %% of the processors in the median"
+        . " round, %.0f %% in the worst.\n", 100 * median(@others),
+        100 * $worst;
 }
 
 

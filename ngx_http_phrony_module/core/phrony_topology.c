@@ -221,6 +221,12 @@ phrony_topology_kind(const phrony_resp_t *reply, phrony_str_t *rest)
         n = sizeof("ASK ") - 1;
     }
 
+    if (kind == PHRONY_REDIRECT_NONE) {
+        return kind;
+    }
+
+    /* the word may be all there is */
+
     if (n > reply->str.len) {
         n = reply->str.len;
     }

@@ -7,6 +7,8 @@
 #include "ngx_phrony_redis_greeting.h"
 #include "ngx_phrony_redis_pipeline.h"
 
+#include "../core/phrony_topology.h"
+
 
 typedef enum {
     NGX_PHRONY_REDIS_AUTH = 0,
@@ -275,15 +277,11 @@ ngx_phrony_redis_greeting_wrong(ngx_phrony_redis_greeting_t *greeting,
     const phrony_resp_t *reply)
 {
     phrony_str_t  sha1;
-    static const phrony_str_t  master = phrony_str("master");
 
     switch (greeting->kind) {
 
     case NGX_PHRONY_REDIS_ROLE:
-        return reply->type != PHRONY_RESP_ARRAY
-               || reply->n == 0
-               || reply->elements[0].type != PHRONY_RESP_STRING
-               || !phrony_str_eq(&reply->elements[0].str, &master);
+        return phrony_topology_is_master(reply) != 1;
 
     case NGX_PHRONY_REDIS_SCRIPT:
         sha1.len = PHRONY_SCRIPT_SHA1_LEN;

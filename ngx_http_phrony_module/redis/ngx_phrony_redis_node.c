@@ -389,8 +389,11 @@ ngx_phrony_redis_pause(ngx_phrony_redis_node_t *node)
 {
     ngx_msec_t  pause;
 
+    /* one that never answered stands for the timeout, too */
+
     if (node->state == NGX_PHRONY_REDIS_READY
-        && ngx_current_msec - node->since >= NGX_PHRONY_REDIS_STOOD)
+        && ngx_current_msec - node->since
+           >= NGX_PHRONY_REDIS_STOOD + node->timeout)
     {
         node->pause = 0;
     }

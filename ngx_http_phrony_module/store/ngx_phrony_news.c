@@ -16,9 +16,10 @@
 
 static void ngx_phrony_news_start(ngx_phrony_zone_t *zone,
     ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
-static void ngx_phrony_news_local(ngx_phrony_zone_t *zone,
-    ngx_phrony_run_t *lease, ngx_phrony_run_t *run,
+static ngx_int_t ngx_phrony_news_retire(ngx_phrony_zone_t *zone,
     ngx_phrony_settlement_t *s);
+static void ngx_phrony_news_local(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *lease, ngx_phrony_settlement_t *s);
 static void ngx_phrony_news_run(ngx_phrony_zone_t *zone,
     ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
 static ngx_int_t ngx_phrony_news_ids(ngx_phrony_zone_t *zone,
@@ -26,6 +27,8 @@ static ngx_int_t ngx_phrony_news_ids(ngx_phrony_zone_t *zone,
 static ngx_phrony_run_t *ngx_phrony_news_record(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
 static ngx_phrony_run_t *ngx_phrony_news_know(ngx_phrony_zone_t *zone,
+    ngx_phrony_news_t *news);
+static void ngx_phrony_news_give_up(ngx_phrony_run_t *run,
     ngx_phrony_news_t *news);
 static void ngx_phrony_news_tell(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
@@ -76,19 +79,18 @@ ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
     phrony_lease_state_t   state;
 
     lease = s->leased ? ngx_phrony_run_alive(zone, &s->lease_id) : NULL;
-    run = s->has_run ? ngx_phrony_run_alive(zone, &s->run_id) : NULL;
 
     if (lease && lease->trigger) {
-        ngx_phrony_news_local(zone, lease, run, s);
+        ngx_phrony_news_local(zone, lease, s);
         return;
     }
 
-    if (lease) {
-        ngx_phrony_run_free(zone, lease);
+    if (s->leased && ngx_phrony_news_retire(zone, s) != NGX_OK) {
+        news->has_lease = 1;
+        news->lease_id = s->lease_id;
     }
 
-    news->has_lease = s->leased;
-    news->lease_id = s->lease_id;
+    run = s->has_run ? ngx_phrony_run_alive(zone, &s->run_id) : NULL;
 
     if (s->leased && (run || s->event != PHRONY_LEASE_BIND)) {
         ngx_phrony_share_back(ngx_phrony_trigger_find(zone->shpool->data,
@@ -96,8 +98,8 @@ ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
     }
 
     if (!s->has_run) {
-        news->event = s->leased ? NGX_PHRONY_NEWS_RELEASE
-                                : NGX_PHRONY_NEWS_NONE;
+        news->event = news->has_lease ? NGX_PHRONY_NEWS_RELEASE
+                                      : NGX_PHRONY_NEWS_NONE;
         return;
     }
 
@@ -121,8 +123,12 @@ ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
 
 static void
 ngx_phrony_news_local(ngx_phrony_zone_t *zone, ngx_phrony_run_t *lease,
-    ngx_phrony_run_t *run, ngx_phrony_settlement_t *s)
+    ngx_phrony_settlement_t *s)
 {
+    ngx_phrony_run_t  *run;
+
+    run = s->has_run ? ngx_phrony_run_alive(zone, &s->run_id) : NULL;
+
     if (lease->trigger->share && !phrony_uuid_nil(&s->agent_id)) {
         lease->trigger->share->agent_id = s->agent_id;
     }
@@ -138,6 +144,39 @@ ngx_phrony_news_local(ngx_phrony_zone_t *zone, ngx_phrony_run_t *lease,
     if (run) {
         ngx_phrony_run_see(zone, run, s);
     }
+}
+
+
+/*
+ * If the lease was this gateway's own, Redis was told that it holds a slot; or
+ * is being told, by another worker perhaps; or nobody knows whether that has
+ * arrived.  So that it does not hold the slot again if it arrives only now,
+ * the lease is not just given back but abandoned.
+ * Returns NGX_OK, or NGX_DECLINED if it is not, and may be given back.
+ */
+
+static ngx_int_t
+ngx_phrony_news_retire(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s)
+{
+    ngx_int_t          rc;
+    ngx_phrony_news_t  news;
+
+    if (!ngx_phrony_run_reserved(zone->shpool->data, &s->lease_id)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&news, sizeof(ngx_phrony_news_t));
+
+    news.event = NGX_PHRONY_NEWS_ABANDON;
+    news.has_lease = 1;
+    news.lease_id = s->lease_id;
+    news.trigger_id = s->trigger_id;
+    news.workspace_id = s->workspace_id;
+    news.ttl = s->run_ttl;
+
+    rc = ngx_phrony_news_keep(zone, &news);
+
+    return (rc == NGX_OK) ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -322,13 +361,32 @@ ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
     run = ngx_phrony_news_record(zone, ngx_phrony_run_alive(zone, id), news);
 
     if (run) {
-        run->abandoned = (news->event == NGX_PHRONY_NEWS_ABANDON);
+        ngx_phrony_news_give_up(run, news);
         ngx_phrony_run_untold(root, run, trigger);
     }
 
     share->nuntold--;
 
     return run ? NGX_OK : NGX_ERROR;
+}
+
+
+/* A lease that is given back, or abandoned, stays so whatever is told late. */
+
+static void
+ngx_phrony_news_give_up(ngx_phrony_run_t *run, ngx_phrony_news_t *news)
+{
+    if (news->event == NGX_PHRONY_NEWS_ABANDON) {
+        run->abandoned = 1;
+    }
+
+    if (run->state == PHRONY_LEASE_RESERVED
+        && run->trigger == NULL
+        && (news->event == NGX_PHRONY_NEWS_RELEASE
+            || news->event == NGX_PHRONY_NEWS_ABANDON))
+    {
+        run->state = PHRONY_LEASE_FREE;
+    }
 }
 
 

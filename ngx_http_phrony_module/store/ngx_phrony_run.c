@@ -408,17 +408,28 @@ ngx_phrony_run_evict_untold(ngx_phrony_zone_t *zone)
 }
 
 
+ngx_uint_t
+ngx_phrony_run_reserved(ngx_phrony_root_t *root, phrony_uuid_t *id)
+{
+    uint64_t  seed;
+
+    ngx_memcpy(&seed, id->bytes, sizeof(uint64_t));
+
+    return seed == root->origin.lease_seed;
+}
+
+
 /* Reservations are many a second and few at a time: they are counted off. */
 
 static ngx_phrony_run_t **
 ngx_phrony_run_chain(ngx_phrony_root_t *root, phrony_uuid_t *id)
 {
-    uint64_t  hash, half[2];
+    uint64_t  hash, number;
 
-    ngx_memcpy(half, id->bytes, PHRONY_UUID_LEN);
+    if (ngx_phrony_run_reserved(root, id)) {
+        ngx_memcpy(&number, id->bytes + sizeof(uint64_t), sizeof(uint64_t));
 
-    if (half[0] == root->origin.lease_seed) {
-        return &root->reserved[half[1] & root->reserved_mask];
+        return &root->reserved[number & root->reserved_mask];
     }
 
     hash = phrony_uuid_hash(id, root->origin.seed);

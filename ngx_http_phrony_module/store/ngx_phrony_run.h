@@ -30,6 +30,11 @@ ngx_phrony_run_t *ngx_phrony_run_find(ngx_phrony_root_t *root,
 ngx_phrony_run_t *ngx_phrony_run_alive(ngx_phrony_zone_t *zone,
     phrony_uuid_t *id);
 
+/* Returns 1 if this is the id of a lease that the zone gave, else 0. */
+
+ngx_uint_t ngx_phrony_run_reserved(ngx_phrony_root_t *root,
+    phrony_uuid_t *id);
+
 /*
  * Adds a run that expires after "ttl": with a slot of "trigger", or without
  * one if that is NULL.  A NULL "id" gives it a new lease id.

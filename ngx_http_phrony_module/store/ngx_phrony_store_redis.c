@@ -218,7 +218,6 @@ ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
 
     if (news.event != NGX_PHRONY_NEWS_NONE) {
         ngx_phrony_tell(teller, &news);
-        return;
     }
 
     ngx_phrony_batch_untold(teller);

@@ -422,6 +422,7 @@ ngx_phrony_tell_owner(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
     command = ngx_phrony_encode_set(&teller->encoder, news,
                                     sizeof(ngx_phrony_tell_settle_t));
     if (command == NULL) {
+        ngx_phrony_tell_keep(teller, news);
         return;
     }
 

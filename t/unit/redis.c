@@ -676,7 +676,7 @@ test_closed_idle(void)
 {
     connected("ready");
 
-    loop_for(1100);
+    loop_for(1500);
     (void) probe_ask("CLIENT KILL TYPE normal SKIPME no");
     ok(loop_until(client_is_down, NULL, 1000), "down");
     ok(loop_until(client_is_ready, NULL, 100), "ready again at once");

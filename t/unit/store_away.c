@@ -16,6 +16,7 @@
 
 static void test_lost_before(void);
 static void test_lost_after(void);
+static void test_told_twice(phrony_lease_event_t event, int held);
 static void test_lost_settled(void);
 static void test_lost_batch(void);
 static void test_quit(void);
@@ -47,6 +48,9 @@ main(void)
 
     test_lost_before();
     test_lost_after();
+    test_told_twice(PHRONY_LEASE_BIND, 1);
+    test_told_twice(PHRONY_LEASE_END, 0);
+    test_told_twice(PHRONY_LEASE_RELEASE, 0);
     test_lost_settled();
     test_lost_batch();
     test_quit();
@@ -161,6 +165,61 @@ test_lost_after(void)
 
     gateway_timeout = 10000;
     gateway_close(&a);
+}
+
+
+/*
+ * A slot of here is told, and then what became of it: nobody knows whether
+ * either arrived, and in which order.
+ */
+
+static void
+test_told_twice(phrony_lease_event_t event, int held)
+{
+    uint64_t         trigger;
+    gateway_t        a;
+    phrony_uuid_t    run;
+    ngx_phrony_op_t  op;
+
+    trigger = 1700 + event;
+
+    gateway_timeout = 1000;
+    gateway_open(&a, 1024 * 1024);
+
+    lose(&a);
+    (void) gateway_start(&a, trigger, &op);
+
+    pause_server();
+    a.shared.teller->closed = 0;
+    ngx_phrony_store_redis_ready(&a.shared);
+    loop_turn();
+    is_int(gateway_root(&a)->nuntold, 0, "a slot is being told");
+
+    gateway_settle(&a, &op, event,
+                   event == PHRONY_LEASE_RELEASE ? 0 : 17000 + event);
+    ok(loop_until(gateway_is_down, &a, 10000), "nobody knows whether it was");
+    ok(gateway_sound(&a), "the zone is sound");
+
+    resume_server();
+    find(&a);
+
+    is_int(gateway_held(trigger), held, "what became of it counts");
+    ok(gateway_score(trigger, &op.lease_id) <= 0, "not the lease");
+    run = store_uuid(17000 + event);
+    ok(held == 0 || gateway_score(trigger, &run) == 1, "but the run");
+
+    /* the first of it comes late, from another worker */
+
+    is_int(gateway_number("EVALSHA %s 1 %s H%s%s%015d",
+                          phrony_scripts[PHRONY_SCRIPT_SETTLE].sha1,
+                          gateway_key("runs", trigger),
+                          gateway_text(&op.lease_id),
+                          "------------------------------------", 20000),
+           1, "the slot is told once more");
+    is_int(gateway_held(trigger), held, "what became of it still counts");
+
+    gateway_close(&a);
+    gateway_timeout = 10000;
 }
 
 
@@ -389,7 +448,7 @@ test_local_runs(void)
     gateway_rest(&a);
     run = store_uuid(5004);
     is_int(gateway_score(5, &run), 1, "a lease that was told is bound");
-    is_int(gateway_score(5, &op[4].lease_id), 0, "under the run's name");
+    ok(gateway_score(5, &op[4].lease_id) <= 0, "under the run's name");
     is_int(gateway_held(5), 2, "there are no more than before");
     is_int(gateway_root(&a)->nended, known, "nor is more known than before");
     ok(gateway_sound(&a), "the zone is sound");

@@ -25,6 +25,7 @@ static void test_locate(void);
 static void test_cancel(void);
 static void test_errors(void);
 static void test_garbage(void);
+static void test_no_memory(void);
 static void test_holds(void);
 static void test_slots(void);
 static int parses(const int64_t *numbers, size_t n, ngx_uint_t read);
@@ -54,6 +55,7 @@ main(void)
     test_cancel();
     test_errors();
     test_garbage();
+    test_no_memory();
     test_holds();
     test_slots();
 
@@ -575,6 +577,54 @@ test_garbage(void)
     verdict.minute.sum = (uint32_t) refused[2];
     is_int(ngx_phrony_verdict_apply(&verdict, &op, 0), NGX_ERROR,
            "a refusal that no limit explains is not about this start");
+}
+
+
+/* Where there is no memory, a start is decided here, and no more is lost. */
+
+static void
+test_no_memory(void)
+{
+    int              good;
+    long             n, seen;
+    gateway_t        a;
+    phrony_uuid_t    id;
+    ngx_phrony_op_t  op, run;
+
+    good = 1;
+    seen = 1;
+
+    for (n = 1; seen >= n && n < 200; n++) {
+        gateway_open(&a, 256 * 1024);
+
+        fail_at(n);
+
+        good &= gateway_start(&a, 65, &op);
+        gateway_settle(&a, &op, PHRONY_LEASE_BIND, 6500 + n);
+        (void) gateway_locate(&a, 6499, &run);
+        gateway_rest(&a);
+
+        seen = allocs();
+        fail_at(-1);
+
+        good &= loop_until(gateway_is_ready, &a, 10000)
+                && loop_until(gateway_told, &a, 10000);
+        gateway_rest(&a);
+
+        id = store_uuid(6500 + n);
+
+        good &= gateway_held(65) == 1
+                && gateway_number("EXISTS unit:run:%s", gateway_text(&id)) == 1
+                && gateway_sound(&a);
+
+        gateway_see(&a, 65, PHRONY_LEASE_END, 6500 + n);
+        gateway_rest(&a);
+
+        gateway_close(&a);
+    }
+
+    ok(n > 5 && n < 200, "%ld allocations fail, one each time", n - 1);
+    ok(good, "each time a start has its answer, and its run the slot");
 }
 
 
