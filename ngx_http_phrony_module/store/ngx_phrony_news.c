@@ -12,6 +12,7 @@
 
 #define NGX_PHRONY_NEWS_RENEW  16   /* a part of the time to live */
 #define NGX_PHRONY_NEWS_MAX    999999999999999
+#define NGX_PHRONY_NEWS_SWEEP  2
 
 
 static void ngx_phrony_news_start(ngx_phrony_zone_t *zone,
@@ -44,6 +45,10 @@ ngx_phrony_news_settle(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
     ngx_phrony_root_t  *root;
 
     root = zone->shpool->data;
+
+    /* each may add one, and nobody else looks while Redis decides */
+
+    ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_NEWS_SWEEP);
 
     if (s->run_ttl > root->longest) {
         root->longest = s->run_ttl;

@@ -21,6 +21,7 @@ static void test_runs(void);
 static void test_folded(void);
 static void test_lazy(void);
 static void test_renewals(void);
+static void test_expired(void);
 static void test_locate(void);
 static void test_cancel(void);
 static void test_errors(void);
@@ -51,6 +52,7 @@ main(void)
     test_folded();
     test_lazy();
     test_renewals();
+    test_expired();
     test_locate();
     test_cancel();
     test_errors();
@@ -382,6 +384,38 @@ test_renewals(void)
     gateway_see(&a, 30, PHRONY_LEASE_END, 3100);
     gateway_rest(&a);
     is_int(gateway_commands(&a) - commands, 4, "once");
+
+    gateway_close(&a);
+}
+
+
+/* Runs that are not seen any more do not stay until the zone is full. */
+
+static void
+test_expired(void)
+{
+    int              i;
+    gateway_t        a;
+    ngx_phrony_op_t  op;
+
+    gateway_open(&a, 1024 * 1024);
+
+    for (i = 0; i < 20; i++) {
+        (void) gateway_start(&a, 32, &op);
+        gateway_settle(&a, &op, PHRONY_LEASE_BIND, 5000 + i);
+    }
+
+    is_int(gateway_root(&a)->nended, 20, "20 runs are known");
+
+    store_now += GATEWAY_RUN_TTL;
+
+    for (i = 0; i < 10; i++) {
+        (void) gateway_start(&a, 32, &op);
+        gateway_settle(&a, &op, PHRONY_LEASE_BIND, 6000 + i);
+    }
+
+    is_int(gateway_root(&a)->nended, 10, "those of before went meanwhile");
+    ok(gateway_sound(&a), "the zone is sound");
 
     gateway_close(&a);
 }
