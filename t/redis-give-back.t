@@ -301,6 +301,8 @@ subtest 'a crowd whose replies are lost' => sub {
 
 subtest 'a binding and a release that are lost' => sub {
     for my $end (qw(before after)) {
+        await_store($nginx);
+
         my ($agent, $other) = (agent(), agent());
         my $run = start_run($agent, key => 'alice')->json->{runId};
         my $held = $up->state->{requests};

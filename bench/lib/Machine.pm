@@ -24,9 +24,9 @@ sub spent {
     my %spent = (all => 0, own => 0, at => time,
         processors => scalar(() = $stat =~ /^cpu\d/mg));
 
-    # but for idle, waiting for a disk, and what stands for guests once more
+    # user, nice, system, and stolen by other guests; interrupts are nobody's
 
-    $spent{all} += $all[$_] / $TICKS for 0 .. 2, 5 .. 7;
+    $spent{all} += ($all[$_] // 0) / $TICKS for 0 .. 2, 7;
     $spent{own} += $_ for times;
 
     for my $pid (@pids) {
