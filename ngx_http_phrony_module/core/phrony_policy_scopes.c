@@ -83,6 +83,8 @@ phrony_policy_scopes_read(phrony_policy_build_t *build,
         record->scope = json_array_get(list, i);
         record->nscope = i + 1;
 
+        trigger = PHRONY_TABLE_NONE;
+
         if (phrony_policy_scopes_find(build, record, key, &trigger) == -1) {
             return -1;
         }
