@@ -292,6 +292,21 @@ ngx_phrony_redis_pipeline_write_handler(ngx_event_t *wev)
     ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &node->log, 0,
                    "redis write: %ui commands", node->ncommands);
 
+    /*
+     * An edge-triggered socket that can be read is reported as writable as
+     * well: then nothing waits for it, and what is queued is to leave with
+     * others.
+     */
+
+    if (node->out_pos == node->out_last) {
+
+        if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+            ngx_phrony_redis_node_fail(node, "write error");
+        }
+
+        return;
+    }
+
     ngx_phrony_redis_pipeline_flush(node);
 }
 

@@ -8,7 +8,7 @@
 #include "ngx_phrony_batch.h"
 
 
-#define NGX_PHRONY_TELL_LAZY    1       /* ms, and then 2 at most */
+#define NGX_PHRONY_TELL_LAZY    2       /* ms, and then 2 at most */
 #define NGX_PHRONY_TELL_SPARE   64      /* groups */
 
 #define NGX_PHRONY_TELL_FRAMED  (sizeof("$88\r\n\r\n") - 1                    \
