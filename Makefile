@@ -2,6 +2,7 @@
 
 TIME ?= 60
 COMPAT ?= trixie sid
+SERVERS ?= valkey@trixie redis@trixie
 JOBS ?= 2
 
 export TESTS STATIC_TESTS JOBS
@@ -22,7 +23,8 @@ help:
 	@echo "make fuzz-replay  fuzz corpora alone"
 	@echo "make fuzz TIME=n  each fuzz target for n seconds (MERGE=1: keep)"
 	@echo "make asan         nginx and module with sanitizers, build/asan"
-	@echo "make compat       with newer nginx (COMPAT='trixie sid', or DIR)"
+	@echo "make compat       with newer nginx (COMPAT='trixie sid', or DIR),"
+	@echo "                  and other Redis (SERVERS='valkey@sid', or DIR)"
 	@echo "make bench        compares with plain proxy_pass"
 	@echo "make clean        removes build/"
 	@echo "TESTS='t/a.t t/b.t' names the black-box tests to run."
@@ -66,7 +68,7 @@ asan:
 
 compat:
 	@tools/install-packages compat
-	@tools/test $(COMPAT:%=compat %)
+	@tools/test $(COMPAT:%=compat %) $(SERVERS:%=server %)
 
 clean:
 	rm -rf build

@@ -1,13 +1,32 @@
 -- What wrk sends.  The arguments behind "--" are a file of Lua with the
 -- request in parts (written by lib/Cases.pm), the number of keys, and the
--- seed: the same seed gives the same keys in the same order.
+-- seed: the same seed gives the same keys in the same order.  Two more are the
+-- least and the most milliseconds that a connection waits after an answer.
 
-local request_of, keys
+local request_of, keys, least, most, drawn
 
 function init(args)
     request_of = dofile(args[1])
     keys = tonumber(args[2])
     math.randomseed(tonumber(args[3]))
+
+    -- wrk asks for no delay, not even of 0, if there is no such function
+
+    if args[4] then
+        least, most = tonumber(args[4]), tonumber(args[5])
+        drawn = tonumber(args[3])
+        delay = pause
+    end
+end
+
+
+-- numbers of its own: the order of the keys must not depend on when the
+-- answers come
+
+function pause()
+    drawn = (drawn * 75 + 74) % 65537
+
+    return least + drawn % (most - least + 1)
 end
 
 

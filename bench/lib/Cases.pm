@@ -20,6 +20,8 @@ my $BODY = '{"input":{"text":"Summarise the tickets of today, please"}}';
 # target    by gateway, median of the ratio to plain: goal, and what must not
 #           be exceeded
 # few       on few connections, not on as many as is asked for
+# pause     least and most milliseconds between an answer and the connection's
+#           next request, and how many connections then
 # asks      1 if Redis is asked about each request, 0 if about hardly any
 # calls     goal for the system calls per request that Redis adds to plain's
 # redis     goal for the CPU us of Redis per request
@@ -49,6 +51,17 @@ our @LIST = (
         target  => { redis => [1.60, 1.60] },
         asks    => 1,
         calls   => 0,
+    },
+    {
+        name    => 'paced',
+        title   => 'start, admitted, at one rate (POST, 202)',
+        request => 'start',
+        key     => 'phk_bench_',
+        port    => 'open',
+        pause   => [1, 3, 24],
+        expect  => { plain => 202, phrony => 202, redis => 202 },
+        target  => { redis => [1.60, 1.60] },
+        asks    => 1,
     },
     {
         name    => 'refused',
