@@ -8,7 +8,7 @@
 #define PHRONY_ANSWER_H_
 
 
-#include "phrony_text.h"
+#include "phrony_outline.h"
 #include "phrony_uuid.h"
 
 
@@ -29,31 +29,16 @@ PHRONY_HIDDEN_BEGIN
  * If a member is repeated, the last value counts, as in every common parser.
  * A value that is not a string, or longer than any status or UUID, counts as
  * "present but unusable" and voids an earlier one.
- *
- *                  +---------------------------------------> END
- *                  |                                          ^
- *     START ---> FIRST ---> NAME ---> COLON ---> VALUE        |
- *                            ^                     |          |
- *                            |       TEXT, STRING, SCALAR,    |
- *                            |       NESTED <---> STRING      |
- *                            |                     |          |
- *                          MEMBER <------------- COMMA -------+
- *
- *     any state but END's white space ---> BROKEN
  */
 
 typedef struct {
-    unsigned char   state;
-    unsigned char   member;         /* whose value is being read */
-    unsigned char   escape;         /* a skipped string's, not whole */
-    unsigned        has_run:1;      /* run_id is valid */
-    unsigned        run_seen:1;     /* a member runId was there at all */
-    size_t          depth;          /* brackets open in a skipped value */
-    phrony_text_t   text;           /* a name, or a value looked for */
+    phrony_outline_t  outline;
+    unsigned          has_run:1;    /* run_id is valid */
+    unsigned          run_seen:1;   /* a member runId was there at all */
 
-    phrony_uuid_t   run_id;
-    size_t          status_len;     /* 0: no usable status */
-    unsigned char   status[PHRONY_ANSWER_STATUS_MAX];
+    phrony_uuid_t     run_id;
+    size_t            status_len;   /* 0: no usable status */
+    unsigned char     status[PHRONY_ANSWER_STATUS_MAX];
 } phrony_answer_t;
 
 

@@ -52,15 +52,6 @@ typedef struct {
 void phrony_text_init(phrony_text_t *text);
 
 
-/* Returns 1 if nothing was read since phrony_text_init(), else 0. */
-
-static inline int
-phrony_text_is_new(const phrony_text_t *text)
-{
-    return text->len == 0 && !text->escape && !text->unusable && !text->high;
-}
-
-
 /*
  * Reads on from "p", which is before "last", while the state is OPEN.
  * Returns where it stopped: after the closing quote if ENDED, in an escape if
