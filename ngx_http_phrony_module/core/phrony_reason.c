@@ -113,6 +113,24 @@ static const phrony_reason_info_t  phrony_reasons[PHRONY_REASON_MAX] = {
         "Shorten the input until it is within the token limit of the API "
         "trigger."),
 
+    [PHRONY_REASON_DELIVERY_ID_INVALID] = phrony_reason(400,
+        "delivery_id_invalid",
+        "Delivery id is not valid",
+        "Send one delivery id of 1 to 255 visible ASCII characters, bare or "
+        "as a quoted string without parameters."),
+
+    [PHRONY_REASON_DELIVERY_MISMATCH] = phrony_reason(422,
+        "delivery_mismatch",
+        "Delivery id was used with another body",
+        "Repeat a delivery with the body that it had first, or give a new "
+        "delivery an id of its own."),
+
+    [PHRONY_REASON_DELIVERY_IN_PROGRESS] = phrony_reason(409,
+        "delivery_in_progress",
+        "Delivery is in progress",
+        "Repeat the delivery, with the same id and body, after the time in "
+        "the Retry-After field."),
+
     [PHRONY_REASON_RATE_LIMITED] = phrony_reason(429,
         "rate_limited",
         "Rate limit exceeded",
