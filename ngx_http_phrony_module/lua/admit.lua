@@ -2,23 +2,39 @@
 --
 --     KEYS[1]   <prefix>:{<workspace>}:window:<trigger>
 --     KEYS[2]   <prefix>:{<workspace>}:runs:<trigger>
+--     KEYS[3]   <prefix>:{<workspace>}:delivery:<trigger>:<digest>, if the
+--               start has a delivery id
 --     ARGV[1]   rpm limit; -1 is none, here and below
 --     ARGV[2]   rpd limit
 --     ARGV[3]   runs limit
 --     ARGV[4]   ttl of the lease, ms
 --     ARGV[5]   id of the lease
---     ARGV[6]   and following: settlements of the same trigger, which are
---               applied first, see parts/settle.lua
+--     ARGV[6]   with KEYS[3]: 49 bytes, each part of a fixed width:
+--
+--         mode          1  R replay, A annotate; L: as R, but claim nothing
+--         doubtful      1  1 if the gateway knows it as of unknown outcome
+--         ttl          15  ms, of what becomes of it
+--         fingerprint  32
+--
+--     ARGV[6]   or 7, and following: settlements of the same trigger, which
+--               are applied first, see parts/settle.lua
 --
 -- Answers with integers:
 --
 --     1         version of this answer
---     granted   1, or 0, or 2: not, since the lease was given up already
+--     granted   1, or 0, or 2: not, since the lease was given up already; 3:
+--               not, whatever the limits are, since the delivery is a
+--               duplicate
 --     sum       starts in the minute, with this one
 --     reset     ms until the first of them leaves; -1: none is to leave
 --     wait      ms until one more is within the limit; -1: never
 --     sum, reset, wait of the day
 --     held      slots, with this one
+--     seen      with KEYS[3]: what its delivery was, see parts/delivery.lua
+--
+-- and behind them, as a string, the answer that is to be sent again, if there
+-- is one.  A start that is granted claims a delivery that is new, or of which
+-- the outcome is unknown; the key is described in parts/claim.lua.
 --
 -- The window key is a string:
 --
@@ -37,8 +53,8 @@
 -- until then, so that an answer that comes late does not revive it.
 
 local call = redis.call
-local window, runs = unpack(KEYS)
-local rpm, rpd, slots, reserved, lease_id, ride = unpack(ARGV)
+local window, runs, delivery = unpack(KEYS)
+local rpm, rpd, slots, reserved, lease_id, ride, behind = unpack(ARGV)
 
 rpm, rpd, slots, reserved = rpm + 0, rpd + 0, slots + 0, reserved + 0
 
@@ -72,12 +88,27 @@ if layout ~= 0x01574850 then
     return redis.error_reply('PHRONYLAYOUT unknown layout of a window')
 end
 
+local claim
+local first = 6
+
+if delivery then
+    claim, ride, first = ride, behind, 7
+
+    if not claim or #claim ~= 49 then
+        return redis.error_reply('PHRONYARGUMENT not a delivery')
+    end
+
+    head = call('GETRANGE', delivery, '0', '89')
+
+    if head ~= '' and (#head ~= 90 or not head:find('^PHD\1[PDU]')) then
+        return redis.error_reply('PHRONYLAYOUT unknown layout of a delivery')
+    end
+end
+
 local ttl = reserved
 local added, doubt, wrong = false, false, false
 
 if ride then
-    local first = 6
-
     -- include parts/settle.lua
 end
 
@@ -88,6 +119,12 @@ if wrong then
     end
 
     return redis.error_reply('PHRONYARGUMENT not a settlement')
+end
+
+local seen, blocked, stored, taken, kept
+
+if delivery then
+    -- include parts/delivery.lua
 end
 
 local held = call('ZCOUNT', runs, ('%d'):format(now + 1), '+inf')
@@ -121,7 +158,10 @@ end
 
 local granted = 0
 
-if (rpm < 0 or m_sum < rpm)
+if blocked then
+    granted = 3
+
+elseif (rpm < 0 or m_sum < rpm)
    and (rpd < 0 or d_sum < rpd)
    and (slots < 0 or held < slots)
 then
@@ -131,6 +171,11 @@ then
     then
         granted = 1
         counted = true
+
+        if taken then
+            call('SET', delivery, taken, 'PX', kept)
+        end
+
         added = true
 
         if held == 0 then
@@ -249,4 +294,5 @@ elseif d_sum > 0 then
     end
 end
 
-return {1, granted, m_sum, m_reset, m_wait, d_sum, d_reset, d_wait, held}
+return {1, granted, m_sum, m_reset, m_wait, d_sum, d_reset, d_wait, held,
+        seen, stored}

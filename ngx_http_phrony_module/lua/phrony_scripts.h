@@ -24,7 +24,9 @@ PHRONY_HIDDEN_BEGIN
  */
 
 typedef enum {
-    PHRONY_SCRIPT_ADMIT = 0,    /* a start: windows, lease; settlements too */
+    PHRONY_SCRIPT_ADMIT = 0,    /* a start: delivery, windows, lease; and
+                                   settlements */
+    PHRONY_SCRIPT_DELIVER,      /* what became of a delivery */
     PHRONY_SCRIPT_READ,         /* a counted read */
     PHRONY_SCRIPT_SETTLE,       /* what became of leases and runs */
     PHRONY_SCRIPT_TELL,         /* what was counted without Redis */

@@ -5,11 +5,13 @@
 
 
 #include "ngx_phrony_batch.h"
+#include "ngx_phrony_receipt.h"
 #include "ngx_phrony_share.h"
 
 
 #define NGX_PHRONY_BATCH_RUNS    64     /* at once */
 #define NGX_PHRONY_BATCH_COUNTS  16     /* triggers at once */
+#define NGX_PHRONY_BATCH_CLAIMS  16     /* at once, with their answers */
 
 
 /* What a command needs once it is answered. */
@@ -24,6 +26,7 @@ typedef struct {
 static ngx_uint_t ngx_phrony_batch_any(ngx_phrony_teller_t *teller);
 static ngx_uint_t ngx_phrony_batch_runs(ngx_phrony_teller_t *teller);
 static ngx_uint_t ngx_phrony_batch_counts(ngx_phrony_teller_t *teller);
+static ngx_uint_t ngx_phrony_batch_claims(ngx_phrony_teller_t *teller);
 static ngx_int_t ngx_phrony_batch_send_counts(ngx_phrony_teller_t *teller,
     ngx_phrony_share_t *share, ngx_phrony_counts_t *counts);
 static void ngx_phrony_batch_counts_handler(
@@ -97,6 +100,7 @@ ngx_phrony_batch_handler(ngx_event_t *ev)
     }
 
     if (ngx_phrony_batch_runs(teller) + ngx_phrony_batch_counts(teller)
+        + ngx_phrony_batch_claims(teller)
         && teller->telling == 0)
     {
         /* not to that node: see later */
@@ -167,6 +171,36 @@ ngx_phrony_batch_counts(ngx_phrony_teller_t *teller)
             ngx_phrony_batch_give(teller, &share, &counts);
         }
     }
+
+    return n;
+}
+
+
+static ngx_uint_t
+ngx_phrony_batch_claims(ngx_phrony_teller_t *teller)
+{
+    ngx_int_t            rc;
+    ngx_uint_t           n;
+    ngx_phrony_notice_t  notice;
+
+    teller->batching = 1;
+
+    for (n = 0; n < NGX_PHRONY_BATCH_CLAIMS; n++) {
+
+        (void) ngx_phrony_zone_lock(teller->zone);
+
+        rc = ngx_phrony_notice_next(teller->zone, &notice);
+
+        ngx_phrony_zone_unlock(teller->zone);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        ngx_phrony_receipt_tell(teller, &notice);
+    }
+
+    teller->batching = 0;
 
     return n;
 }

@@ -5,6 +5,8 @@
 
 
 #include "ngx_phrony_decide.h"
+#include "ngx_phrony_claim.h"
+#include "ngx_phrony_delivery.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
 #include "ngx_phrony_trigger.h"
@@ -14,6 +16,12 @@
 #define NGX_PHRONY_DECIDE_SWEEP_ENDED  4
 
 
+static ngx_int_t ngx_phrony_decide_delivery(ngx_phrony_zone_t *zone,
+    ngx_phrony_op_t *op);
+static void ngx_phrony_decide_claim(ngx_phrony_zone_t *zone,
+    ngx_phrony_op_t *op, ngx_uint_t untold);
+static void ngx_phrony_decide_start_report(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_decide_start(ngx_phrony_zone_t *zone,
     ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_decide_reserve(ngx_phrony_zone_t *zone,
@@ -44,6 +52,12 @@ ngx_phrony_decide(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
     op->granted = 0;
     op->leased = 0;
 
+    if (op->delivery.mode != PHRONY_DELIVERY_MODE_OFF
+        && ngx_phrony_decide_delivery(zone, op) != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
     (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_DECIDE_SWEEP);
     ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_DECIDE_SWEEP_ENDED);
 
@@ -68,7 +82,110 @@ ngx_phrony_decide(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
         ngx_phrony_decide_untold(zone, trigger, op);
     }
 
+    ngx_phrony_decide_claim(zone, op, untold);
+
     return rc;
+}
+
+
+/*
+ * Where Redis would know more, a delivery that was not seen here may have
+ * been seen elsewhere; but for that alone it is not in doubt for ever: what
+ * it was before the claim is for Redis to say.
+ */
+
+static void
+ngx_phrony_decide_claim(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
+    ngx_uint_t untold)
+{
+    ngx_phrony_claim_t     *claim;
+    ngx_phrony_delivery_t  *delivery;
+
+    delivery = &op->delivery;
+
+    if (!ngx_phrony_delivery_wanted(delivery)) {
+        return;
+    }
+
+    if (op->granted) {
+        delivery->owner = op->lease_id;
+        ngx_phrony_claim_take(zone, op);
+    }
+
+    if (!untold) {
+        return;
+    }
+
+    if (delivery->claimed) {
+        claim = ngx_phrony_claim_find(zone, delivery->digest);
+
+        if (claim) {
+            claim->local = 1;
+            ngx_phrony_claim_untold(zone->shpool->data, claim);
+        }
+    }
+
+    delivery->action = PHRONY_DELIVERY_ACTION_PROXY;
+    delivery->duplicate = PHRONY_DUPLICATE_UNKNOWN;
+}
+
+
+/* Returns NGX_OK if the limits are to decide, else NGX_DECLINED. */
+
+static ngx_int_t
+ngx_phrony_decide_delivery(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
+{
+    ngx_phrony_claim_look(zone, &op->delivery);
+
+    if (ngx_phrony_delivery_blocks(&op->delivery)) {
+        ngx_phrony_decide_look(zone, op);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_phrony_decide_look(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
+{
+    ngx_uint_t             i;
+    ngx_phrony_trigger_t  *trigger, none;
+
+    (void) ngx_phrony_run_sweep(zone, NGX_PHRONY_DECIDE_SWEEP);
+
+    trigger = ngx_phrony_trigger_find(zone->shpool->data, &op->trigger_id);
+
+    if (trigger == NULL) {
+        ngx_memzero(&none, sizeof(ngx_phrony_trigger_t));
+        trigger = &none;
+    }
+
+    for (i = 0; i < PHRONY_LIMIT_MAX; i++) {
+        op->limits[i].refused = 0;
+    }
+
+    phrony_window_advance(&trigger->rpm.window, &phrony_window_minute,
+                          zone->now);
+    phrony_window_advance(&trigger->rpd.window, &phrony_window_day,
+                          zone->now);
+
+    ngx_phrony_decide_start_report(zone, trigger, op);
+}
+
+
+static void
+ngx_phrony_decide_start_report(ngx_phrony_zone_t *zone,
+    ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op)
+{
+    ngx_phrony_decide_report(&op->limits[PHRONY_LIMIT_RPM],
+                             &trigger->rpm.window, &phrony_window_minute,
+                             zone->now);
+    ngx_phrony_decide_report(&op->limits[PHRONY_LIMIT_RPD],
+                             &trigger->rpd.window, &phrony_window_day,
+                             zone->now);
+    ngx_phrony_verdict_runs(&op->limits[PHRONY_LIMIT_RUNS],
+                            ngx_phrony_share_held(trigger, zone->now));
 }
 
 
@@ -106,9 +223,7 @@ ngx_phrony_decide_start(ngx_phrony_zone_t *zone,
         phrony_window_count(day, &phrony_window_day);
     }
 
-    ngx_phrony_decide_report(rpm, minute, &phrony_window_minute, zone->now);
-    ngx_phrony_decide_report(rpd, day, &phrony_window_day, zone->now);
-    ngx_phrony_verdict_runs(runs, ngx_phrony_share_held(trigger, zone->now));
+    ngx_phrony_decide_start_report(zone, trigger, op);
 
     return NGX_OK;
 }

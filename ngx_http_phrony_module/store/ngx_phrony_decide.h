@@ -16,8 +16,9 @@ PHRONY_HIDDEN_BEGIN
 
 
 /*
- * Decides on a start or a read by what the zone counts, with the lock held:
- * sets op->granted, op->leased, op->lease_id and what is left of the limits.
+ * Decides on a start or a read by what the zone knows, with the lock held:
+ * sets what op->delivery is to become, and if that is to be proxied
+ * op->granted, op->leased, op->lease_id and what is left of the limits.
  * If "untold" is 1 Redis is to be told of what is granted; slots that it
  * holds count as well either way.
  * Returns NGX_OK, or NGX_DECLINED if there is no room: nothing was counted.
@@ -25,6 +26,11 @@ PHRONY_HIDDEN_BEGIN
 
 ngx_int_t ngx_phrony_decide(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
     ngx_uint_t untold);
+
+
+/* Sets what is left of the limits of a start that they do not refuse. */
+
+void ngx_phrony_decide_look(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op);
 
 
 PHRONY_HIDDEN_END

@@ -5,13 +5,14 @@
 
 
 #include "ngx_phrony_encode.h"
+#include "ngx_phrony_delivery.h"
 
 
 #define NGX_PHRONY_ENCODE_OWNER  (3 * PHRONY_UUID_TEXT_LEN + 2)
 
 
 static ngx_phrony_template_t *ngx_phrony_encode_admit_template(
-    ngx_phrony_encoder_t *encoder, ngx_uint_t n);
+    ngx_phrony_encoder_t *encoder, ngx_uint_t n, ngx_uint_t asks);
 static ngx_phrony_template_t *ngx_phrony_encode_settle_template(
     ngx_phrony_encoder_t *encoder, ngx_uint_t n);
 static ngx_phrony_template_t *ngx_phrony_encode_read_template(
@@ -20,8 +21,6 @@ static ngx_phrony_template_t *ngx_phrony_encode_set_template(
     ngx_phrony_encoder_t *encoder, ngx_uint_t digits);
 static ngx_phrony_template_t *ngx_phrony_encode_get_template(
     ngx_phrony_encoder_t *encoder);
-static void ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key,
-    size_t kind, u_char *ids);
 static void ngx_phrony_encode_news(ngx_phrony_redis_command_t *command,
     uint16_t *offsets, ngx_str_t *news);
 static int64_t ngx_phrony_encode_quota(phrony_limit_t *limit);
@@ -36,6 +35,7 @@ ngx_phrony_encode_free(ngx_phrony_encoder_t *encoder)
 
     for (i = 0; i <= NGX_PHRONY_ENCODE_NEWS; i++) {
         ngx_free(encoder->admit[i].bytes.data);
+        ngx_free(encoder->claim[i].bytes.data);
         ngx_free(encoder->settle[i].bytes.data);
     }
 
@@ -91,14 +91,15 @@ ngx_phrony_encode_run_slot(ngx_phrony_encoder_t *encoder,
 
 
 static ngx_phrony_template_t *
-ngx_phrony_encode_admit_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
+ngx_phrony_encode_admit_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n,
+    ngx_uint_t asks)
 {
     ngx_int_t                    rc;
     ngx_uint_t                   i;
     ngx_phrony_template_t       *template;
     ngx_phrony_template_args_t   args;
 
-    template = &encoder->admit[n];
+    template = asks ? &encoder->claim[n] : &encoder->admit[n];
 
     if (template->bytes.len) {
         return template;
@@ -106,15 +107,23 @@ ngx_phrony_encode_admit_template(ngx_phrony_encoder_t *encoder, ngx_uint_t n)
 
     ngx_phrony_template_begin(&args, encoder->prefix);
 
-    ngx_phrony_template_add(&args, "2");
+    ngx_phrony_template_add(&args, asks ? "3" : "2");
     ngx_phrony_template_add_key(&args, ":window:");
     ngx_phrony_template_add_key(&args, ":runs:");
+
+    if (asks) {
+        ngx_phrony_template_add_delivery(&args);
+    }
 
     for (i = 0; i < NGX_PHRONY_VERDICT_QUOTAS + 1; i++) {
         ngx_phrony_template_add_blank(&args, NGX_PHRONY_NEWS_DIGITS);
     }
 
     ngx_phrony_template_add_blank(&args, PHRONY_UUID_TEXT_LEN);
+
+    if (asks) {
+        ngx_phrony_template_add_blank(&args, NGX_PHRONY_NOTICE_CLAIM);
+    }
 
     for (i = 0; i < n; i++) {
         ngx_phrony_template_add_blank(&args, NGX_PHRONY_NEWS_LEN);
@@ -132,12 +141,17 @@ ngx_phrony_encode_admit(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
     phrony_uuid_t *lease_id, ngx_str_t *news, size_t size)
 {
     u_char                      *p, ids[2 * PHRONY_UUID_TEXT_LEN];
+    uint16_t                    *arg;
+    ngx_uint_t                   asks;
     phrony_limit_t              *limits;
     ngx_phrony_template_t       *t;
     ngx_phrony_redis_command_t  *command;
 
+    asks = ngx_phrony_delivery_asks(op);
+
     t = ngx_phrony_encode_admit_template(encoder,
-                                         news->len / NGX_PHRONY_NEWS_LEN);
+                                         news->len / NGX_PHRONY_NEWS_LEN,
+                                         asks);
     if (t == NULL) {
         return NULL;
     }
@@ -154,24 +168,33 @@ ngx_phrony_encode_admit(ngx_phrony_encoder_t *encoder, ngx_phrony_op_t *op,
 
     p = command->bytes;
 
-    ngx_phrony_encode_ids(encoder, p + t->args[1], sizeof(":window:") - 1,
-                          ids);
-    ngx_phrony_encode_ids(encoder, p + t->args[2], sizeof(":runs:") - 1, ids);
+    arg = t->args + 1;
+
+    ngx_phrony_encode_ids(encoder, p + *arg++, sizeof(":window:") - 1, ids);
+    ngx_phrony_encode_ids(encoder, p + *arg++, sizeof(":runs:") - 1, ids);
+
+    if (asks) {
+        ngx_phrony_encode_delivery(encoder, p + *arg++, ids,
+                                   op->delivery.digest);
+    }
 
     limits = op->limits;
 
-    (void) ngx_phrony_news_number(p + t->args[3],
+    (void) ngx_phrony_news_number(p + *arg++,
                          ngx_phrony_encode_quota(&limits[PHRONY_LIMIT_RPM]));
-    (void) ngx_phrony_news_number(p + t->args[4],
+    (void) ngx_phrony_news_number(p + *arg++,
                          ngx_phrony_encode_quota(&limits[PHRONY_LIMIT_RPD]));
-    (void) ngx_phrony_news_number(p + t->args[5],
+    (void) ngx_phrony_news_number(p + *arg++,
                          ngx_phrony_encode_quota(&limits[PHRONY_LIMIT_RUNS]));
-    (void) ngx_phrony_news_number(p + t->args[6],
-                                  (int64_t) op->reservation_ttl);
+    (void) ngx_phrony_news_number(p + *arg++, (int64_t) op->reservation_ttl);
 
-    (void) phrony_uuid_format(p + t->args[7], lease_id);
+    (void) phrony_uuid_format(p + *arg++, lease_id);
 
-    ngx_phrony_encode_news(command, &t->args[8], news);
+    if (asks) {
+        (void) ngx_phrony_notice_claim(p + *arg++, &op->delivery);
+    }
+
+    ngx_phrony_encode_news(command, arg, news);
 
     return command;
 }
@@ -184,9 +207,7 @@ ngx_phrony_encode_quota(phrony_limit_t *limit)
 }
 
 
-/* Both ids, as text one behind the other, into a key. */
-
-static void
+void
 ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key, size_t kind,
     u_char *ids)
 {
@@ -195,6 +216,19 @@ ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key, size_t kind,
 
     key += PHRONY_UUID_TEXT_LEN + sizeof("}") - 1 + kind;
     ngx_memcpy(key, ids + PHRONY_UUID_TEXT_LEN, PHRONY_UUID_TEXT_LEN);
+}
+
+
+void
+ngx_phrony_encode_delivery(ngx_phrony_encoder_t *encoder, u_char *key,
+    u_char *ids, u_char *digest)
+{
+    ngx_phrony_encode_ids(encoder, key, sizeof(":delivery:") - 1, ids);
+
+    key += encoder->prefix->len + sizeof(":{}:delivery::") - 1
+           + 2 * PHRONY_UUID_TEXT_LEN;
+
+    (void) ngx_hex_dump(key, digest, NGX_PHRONY_DIGEST_LEN);
 }
 
 

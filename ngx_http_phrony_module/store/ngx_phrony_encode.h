@@ -10,6 +10,7 @@
 
 #include "../redis/ngx_phrony_redis.h"
 #include "ngx_phrony_news.h"
+#include "ngx_phrony_notice.h"
 #include "ngx_phrony_store.h"
 #include "ngx_phrony_template.h"
 #include "ngx_phrony_zone.h"
@@ -29,6 +30,7 @@ typedef struct {
     ngx_uint_t                 cluster;         /* keys have slots */
 
     ngx_phrony_template_t      admit[NGX_PHRONY_ENCODE_NEWS + 1];
+    ngx_phrony_template_t      claim[NGX_PHRONY_ENCODE_NEWS + 1];
     ngx_phrony_template_t      settle[NGX_PHRONY_ENCODE_NEWS + 1];
     ngx_phrony_template_t      read;
     ngx_phrony_template_t      get;
@@ -51,13 +53,27 @@ ngx_uint_t ngx_phrony_encode_run_slot(ngx_phrony_encoder_t *encoder,
 
 
 /*
+ * Fills in a key of a template: "ids" are those of workspace and trigger, as
+ * text one behind the other, "kind" is how long the part between them is.
+ */
+
+void ngx_phrony_encode_ids(ngx_phrony_encoder_t *encoder, u_char *key,
+    size_t kind, u_char *ids);
+
+/* Likewise, the key of a delivery. */
+
+void ngx_phrony_encode_delivery(ngx_phrony_encoder_t *encoder, u_char *key,
+    u_char *ids, u_char *digest);
+
+
+/*
  * The following make a command with "size" bytes for the sender.  They return
  * NULL if there is no memory.
  */
 
 /*
- * A start, in which "n" news ride along, NGX_PHRONY_NEWS_LEN bytes each; or a
- * read if op->read is set.
+ * A start, with its delivery if ngx_phrony_delivery_asks(), in which "n" news
+ * ride along, NGX_PHRONY_NEWS_LEN bytes each; or a read if op->read is set.
  */
 
 ngx_phrony_redis_command_t *ngx_phrony_encode_admit(

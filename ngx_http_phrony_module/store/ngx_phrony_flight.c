@@ -6,7 +6,9 @@
 
 #include "ngx_phrony_flight.h"
 #include "ngx_phrony_batch.h"
+#include "ngx_phrony_claim.h"
 #include "ngx_phrony_decide.h"
+#include "ngx_phrony_delivery.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
 
@@ -24,6 +26,8 @@ typedef struct {
     uint64_t                    sent;       /* the zone's time */
     ngx_msec_t                  ttl;        /* of the lease */
     ngx_uint_t                  read;
+    ngx_uint_t                  asks;       /* about its delivery */
+    ngx_msec_t                  kept;       /* as long as that may be known */
     ngx_uint_t                  news;       /* that ride along */
     phrony_uuid_t               lease_id;
     phrony_uuid_t               run_id;     /* locate */
@@ -93,6 +97,8 @@ ngx_phrony_flight_admit(ngx_phrony_store_redis_t *store, ngx_phrony_op_t *op,
     flight->sent = sent;
     flight->ttl = op->reservation_ttl;
     flight->read = op->read;
+    flight->asks = ngx_phrony_delivery_asks(op);
+    flight->kept = flight->asks ? op->delivery.ttl : 0;
     flight->news = group ? group->news.len / NGX_PHRONY_NEWS_LEN : 0;
     flight->trigger_id = op->trigger_id;
     flight->workspace_id = op->workspace_id;
@@ -206,13 +212,21 @@ ngx_phrony_flight_verdict(ngx_phrony_flight_t *flight,
     ngx_phrony_verdict_t *verdict, const phrony_resp_t *reply)
 {
     if (ngx_phrony_verdict_parse(verdict, reply, flight->read) != NGX_OK
-        || verdict->state == NGX_PHRONY_VERDICT_ABANDONED)
+        || verdict->state == NGX_PHRONY_VERDICT_ABANDONED
+        || (verdict->state == NGX_PHRONY_VERDICT_BLOCKED && !flight->asks))
     {
         return NGX_ERROR;
     }
 
     if (flight->op == NULL) {
         return NGX_OK;
+    }
+
+    if (flight->asks
+        && ngx_phrony_verdict_delivery(verdict, reply, &flight->op->delivery)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return ngx_phrony_verdict_apply(verdict, flight->op, 0);
@@ -231,7 +245,12 @@ ngx_phrony_flight_decided(ngx_phrony_flight_t *flight,
     if (op == NULL) {
 
         if (verdict->state == NGX_PHRONY_VERDICT_GRANTED) {
-            ngx_phrony_flight_give_up(flight, NGX_PHRONY_NEWS_RELEASE);
+
+            /* by that a claim is given back as well */
+
+            ngx_phrony_flight_give_up(flight, flight->asks
+                                              ? NGX_PHRONY_NEWS_ABANDON
+                                              : NGX_PHRONY_NEWS_RELEASE);
         }
 
         return;
@@ -248,9 +267,22 @@ ngx_phrony_flight_decided(ngx_phrony_flight_t *flight,
 
     ngx_phrony_share_mirror(zone, op, verdict, flight->sent);
 
+    if (op->leased && ngx_phrony_delivery_wanted(&op->delivery)) {
+        op->delivery.owner = op->lease_id;
+        ngx_phrony_claim_take(zone, op);
+
+        /* by Redis, be there room in the zone or not */
+
+        op->delivery.claimed = 1;
+    }
+
     ngx_phrony_zone_unlock(zone);
 
     ngx_phrony_batch_untold(flight->store->teller);
+
+    if (ngx_phrony_delivery_keep(&op->delivery) != NGX_OK) {
+        op->failed = 1;
+    }
 
     op->handler(op);
 }
@@ -275,7 +307,7 @@ ngx_phrony_flight_give_up(ngx_phrony_flight_t *flight,
     news.lease_id = flight->lease_id;
     news.trigger_id = flight->trigger_id;
     news.workspace_id = flight->workspace_id;
-    news.ttl = flight->ttl;
+    news.ttl = ngx_max(flight->ttl, flight->kept);
 
     if (event == NGX_PHRONY_NEWS_ABANDON) {
         news.ttl += NGX_PHRONY_FLIGHT_ABANDON;
@@ -330,7 +362,7 @@ ngx_phrony_flight_local(ngx_phrony_store_redis_t *store, ngx_phrony_op_t *op)
 
     ngx_phrony_zone_unlock(store->zone);
 
-    return rc;
+    return (rc == NGX_OK) ? ngx_phrony_delivery_keep(&op->delivery) : rc;
 }
 
 

@@ -23,6 +23,7 @@ static void ngx_phrony_news_local(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *lease, ngx_phrony_settlement_t *s);
 static void ngx_phrony_news_run(ngx_phrony_zone_t *zone,
     ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
+static ngx_phrony_news_event_t ngx_phrony_news_again(ngx_phrony_run_t *run);
 static ngx_int_t ngx_phrony_news_ids(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
 static ngx_phrony_run_t *ngx_phrony_news_record(ngx_phrony_zone_t *zone,
@@ -203,7 +204,7 @@ ngx_phrony_news_run(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
         ngx_phrony_run_see(zone, run, s);
     }
 
-    news->event = ended ? NGX_PHRONY_NEWS_END : NGX_PHRONY_NEWS_SEEN;
+    news->event = ended ? NGX_PHRONY_NEWS_END : ngx_phrony_news_again(run);
 
     if (ngx_phrony_news_ids(zone, run, news) != NGX_OK) {
 
@@ -229,6 +230,27 @@ ngx_phrony_news_run(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
     }
 
     (void) ngx_phrony_news_record(zone, run, news);
+}
+
+
+/*
+ * What to say of a run that was seen before: all that is known here, since
+ * Redis may have lost it in a failover.  Of a run that was not started here,
+ * it is not known whether it held a slot.
+ */
+
+static ngx_phrony_news_event_t
+ngx_phrony_news_again(ngx_phrony_run_t *run)
+{
+    if (run && run->state == PHRONY_LEASE_ENDED) {
+        return NGX_PHRONY_NEWS_END;
+    }
+
+    if (run && run->state == PHRONY_LEASE_BOUND && run->has_lease) {
+        return NGX_PHRONY_NEWS_BIND;
+    }
+
+    return NGX_PHRONY_NEWS_SEEN;
 }
 
 
@@ -383,6 +405,13 @@ ngx_phrony_news_give_up(ngx_phrony_run_t *run, ngx_phrony_news_t *news)
 {
     if (news->event == NGX_PHRONY_NEWS_ABANDON) {
         run->abandoned = 1;
+
+        if (run->state == PHRONY_LEASE_FREE && run->untold) {
+
+            /* it was given back for a shorter time; it is in no queue */
+
+            run->expires = ngx_max(run->expires, run->renewed + news->ttl);
+        }
     }
 
     if (run->state == PHRONY_LEASE_RESERVED

@@ -6,6 +6,7 @@
 
 #include "ngx_phrony_repair.h"
 #include "ngx_phrony_cache.h"
+#include "ngx_phrony_claim.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_trigger.h"
 
@@ -30,6 +31,7 @@ ngx_phrony_repair(ngx_phrony_root_t *root)
 {
     ngx_phrony_repair_triggers(root);
     ngx_phrony_repair_runs(root);
+    ngx_phrony_claim_repair(root);
     ngx_phrony_cache_repair(root->cache);
 }
 

@@ -11,9 +11,13 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../core/phrony_delivery.h"
 #include "../core/phrony_lease.h"
 #include "../core/phrony_limit.h"
 #include "../core/phrony_uuid.h"
+
+
+#define NGX_PHRONY_DIGEST_LEN  32       /* SHA-256 */
 
 
 PHRONY_HIDDEN_BEGIN
@@ -28,6 +32,32 @@ typedef struct ngx_phrony_store_s  ngx_phrony_store_t;
 typedef struct ngx_phrony_op_s     ngx_phrony_op_t;
 
 typedef void (*ngx_phrony_op_handler_pt)(ngx_phrony_op_t *op);
+
+
+/*
+ * A start's delivery, as the store is asked about it, and what it answered.
+ * "stored" is the packed answer (phrony_stored.h) that is to be sent again,
+ * where the action is to replay it; the caller frees it by ngx_free().
+ */
+
+typedef struct {
+
+    /* the question; nothing else counts if the mode is OFF */
+
+    phrony_delivery_mode_t     mode;
+    /* of trigger, key and id; and of the body */
+    u_char                     digest[NGX_PHRONY_DIGEST_LEN];
+    u_char                     fingerprint[NGX_PHRONY_DIGEST_LEN];
+    ngx_msec_t                 ttl;
+
+    /* the answer */
+
+    phrony_delivery_action_t   action;
+    phrony_duplicate_t         duplicate;
+    unsigned                   claimed:1;       /* by this start */
+    phrony_uuid_t              owner;           /* of the claim */
+    ngx_str_t                  stored;
+} ngx_phrony_delivery_t;
 
 
 /*
@@ -47,6 +77,7 @@ struct ngx_phrony_op_s {
     unsigned                   read:1;          /* count a read, not a start */
     unsigned                   local:1;         /* this gateway's memory may
                                                    decide if Redis does not */
+    ngx_phrony_delivery_t      delivery;        /* admit; and its answer */
 
     /* the answer; "set" and "quota" of the limits are the caller's */
 
@@ -86,12 +117,41 @@ typedef struct {
 } ngx_phrony_settlement_t;
 
 
+/*
+ * What became of a start that had claimed its delivery.
+ *
+ *     DONE      the upstream accepted it; "stored" is its packed answer, or
+ *               empty if that is not to be kept
+ *     UNKNOWN   it may have been accepted
+ *     FORGET    it was not: the delivery is what it was before the claim
+ */
+
+typedef enum {
+    NGX_PHRONY_RECEIPT_DONE = 'D',
+    NGX_PHRONY_RECEIPT_UNKNOWN = 'U',
+    NGX_PHRONY_RECEIPT_FORGET = 'F'
+} ngx_phrony_receipt_event_t;
+
+
+typedef struct {
+    ngx_phrony_receipt_event_t event;
+    phrony_uuid_t              owner;
+    u_char                     digest[NGX_PHRONY_DIGEST_LEN];
+    u_char                     fingerprint[NGX_PHRONY_DIGEST_LEN];
+    phrony_uuid_t              trigger_id;
+    phrony_uuid_t              workspace_id;
+    ngx_msec_t                 ttl;
+    ngx_str_t                  stored;
+} ngx_phrony_receipt_t;
+
+
 /* Figures for people. */
 
 typedef struct {
     ngx_uint_t                 triggers;
     ngx_uint_t                 leases;          /* reserved and bound */
     ngx_uint_t                 ended;           /* runs known, without slot */
+    ngx_uint_t                 deliveries;
     ngx_uint_t                 evicted;         /* idle ones, to make room */
     ngx_uint_t                 exhausted;       /* no room even so */
     ngx_uint_t                 repaired;        /* after a worker was killed */
@@ -107,7 +167,10 @@ struct ngx_phrony_store_s {
 
     /*
      * Decides on a start or a read: all of the limits that are set, or
-     * nothing is counted.  A granted start holds a lease.
+     * nothing is counted.  A granted start holds a lease, and has claimed its
+     * delivery if that is for it to do.  Before that the delivery decides: a
+     * start whose action is neither to claim nor to proxy is not granted, and
+     * no limit refuses it.
      *     NGX_OK        the answer is in op; op->handler is not called
      *     NGX_AGAIN     op->handler is called once, later, from an event that
      *                   may not run a request's phases; op->failed tells
@@ -138,6 +201,11 @@ struct ngx_phrony_store_s {
 
     void                     (*settle)(ngx_phrony_store_t *store,
                                        ngx_phrony_settlement_t *settlement);
+
+    /* Tells what became of a claim; there is no answer.  It is copied. */
+
+    void                     (*deliver)(ngx_phrony_store_t *store,
+                                        ngx_phrony_receipt_t *receipt);
 
     void                     (*snapshot)(ngx_phrony_store_t *store,
                                          ngx_phrony_snapshot_t *snapshot);

@@ -5,7 +5,9 @@
 
 
 #include "ngx_phrony_store_memory.h"
+#include "ngx_phrony_claim.h"
 #include "ngx_phrony_decide.h"
+#include "ngx_phrony_delivery.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_trigger.h"
 
@@ -22,6 +24,8 @@ static void ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
+static void ngx_phrony_store_memory_deliver(ngx_phrony_store_t *store,
+    ngx_phrony_receipt_t *receipt);
 static void ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot);
 
@@ -32,6 +36,7 @@ static ngx_phrony_store_t  ngx_phrony_store_memory = {
     ngx_phrony_store_memory_locate,
     ngx_phrony_store_memory_cancel,
     ngx_phrony_store_memory_settle,
+    ngx_phrony_store_memory_deliver,
     ngx_phrony_store_memory_snapshot
 };
 
@@ -61,7 +66,7 @@ ngx_phrony_store_memory_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 
     ngx_phrony_zone_unlock(zone);
 
-    return rc;
+    return (rc == NGX_OK) ? ngx_phrony_delivery_keep(&op->delivery) : rc;
 }
 
 
@@ -200,6 +205,22 @@ ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone, ngx_phrony_root_t *root,
 
 
 static void
+ngx_phrony_store_memory_deliver(ngx_phrony_store_t *store,
+    ngx_phrony_receipt_t *receipt)
+{
+    ngx_phrony_zone_t  *zone;
+
+    zone = ((ngx_phrony_store_memory_t *) store)->zone;
+
+    (void) ngx_phrony_zone_lock(zone);
+
+    (void) ngx_phrony_claim_settle(zone, receipt);
+
+    ngx_phrony_zone_unlock(zone);
+}
+
+
+static void
 ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot)
 {
@@ -220,6 +241,7 @@ ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
     snapshot->triggers = root->ntriggers;
     snapshot->leases = root->nleases;
     snapshot->ended = root->nended;
+    snapshot->deliveries = root->nclaims;
     snapshot->evicted = root->evicted;
     snapshot->exhausted = root->exhausted;
     snapshot->repaired = root->repaired;

@@ -6,7 +6,11 @@
 
 #include "ngx_phrony_store_redis.h"
 #include "ngx_phrony_batch.h"
+#include "ngx_phrony_claim.h"
+#include "ngx_phrony_decide.h"
+#include "ngx_phrony_delivery.h"
 #include "ngx_phrony_flight.h"
+#include "ngx_phrony_receipt.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
 #include "ngx_phrony_store_memory.h"
@@ -17,12 +21,16 @@
 
 static ngx_int_t ngx_phrony_store_redis_admit(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
+static ngx_int_t ngx_phrony_store_redis_known(ngx_phrony_zone_t *zone,
+    ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_store_redis_locate(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static void ngx_phrony_store_redis_cancel(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static void ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
     ngx_phrony_settlement_t *s);
+static void ngx_phrony_store_redis_deliver(ngx_phrony_store_t *store,
+    ngx_phrony_receipt_t *receipt);
 static void ngx_phrony_store_redis_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot);
 
@@ -33,6 +41,7 @@ static ngx_phrony_store_t  ngx_phrony_store_redis = {
     ngx_phrony_store_redis_locate,
     ngx_phrony_store_redis_cancel,
     ngx_phrony_store_redis_settle,
+    ngx_phrony_store_redis_deliver,
     ngx_phrony_store_redis_snapshot
 };
 
@@ -104,10 +113,7 @@ ngx_phrony_store_redis_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 {
     uint64_t                   now;
     ngx_int_t                  rc;
-    ngx_uint_t                 refused;
     ngx_phrony_zone_t         *zone;
-    ngx_phrony_root_t         *root;
-    ngx_phrony_trigger_t      *trigger;
     ngx_phrony_store_redis_t  *redis;
 
     redis = (ngx_phrony_store_redis_t *) store;
@@ -119,16 +125,15 @@ ngx_phrony_store_redis_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
     op->flight = NULL;
     op->label = &ngx_phrony_flight_redis;
 
-    root = ngx_phrony_zone_lock(zone);
+    (void) ngx_phrony_zone_lock(zone);
 
-    trigger = ngx_phrony_trigger_find(root, &op->trigger_id);
-    refused = ngx_phrony_share_refuses(trigger, op, zone->now);
+    rc = ngx_phrony_store_redis_known(zone, op);
     now = zone->now;
 
     ngx_phrony_zone_unlock(zone);
 
-    if (refused) {
-        return NGX_OK;
+    if (rc == NGX_OK) {
+        return ngx_phrony_delivery_keep(&op->delivery);
     }
 
     rc = ngx_phrony_flight_admit(redis, op, now);
@@ -138,6 +143,37 @@ ngx_phrony_store_redis_admit(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
     }
 
     return ngx_phrony_flight_local(redis, op);
+}
+
+
+/*
+ * Returns NGX_OK if the zone has the answer.  No refusal that was noted
+ * answers a start of which Redis may know that it is a duplicate.
+ */
+
+static ngx_int_t
+ngx_phrony_store_redis_known(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    if (op->delivery.mode != PHRONY_DELIVERY_MODE_OFF) {
+
+        ngx_phrony_claim_look(zone, &op->delivery);
+
+        if (ngx_phrony_delivery_blocks(&op->delivery)) {
+            ngx_phrony_decide_look(zone, op);
+            return NGX_OK;
+        }
+
+        if (ngx_phrony_delivery_asks(op)) {
+            return NGX_DECLINED;
+        }
+    }
+
+    trigger = ngx_phrony_trigger_find(zone->shpool->data, &op->trigger_id);
+
+    return ngx_phrony_share_refuses(trigger, op, zone->now) ? NGX_OK
+                                                            : NGX_DECLINED;
 }
 
 
@@ -218,6 +254,42 @@ ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
 
     if (news.event != NGX_PHRONY_NEWS_NONE) {
         ngx_phrony_tell(teller, &news);
+    }
+
+    ngx_phrony_batch_untold(teller);
+}
+
+
+static void
+ngx_phrony_store_redis_deliver(ngx_phrony_store_t *store,
+    ngx_phrony_receipt_t *receipt)
+{
+    ngx_uint_t                 ready;
+    ngx_phrony_notice_t        notice;
+    ngx_phrony_teller_t       *teller;
+    ngx_phrony_store_redis_t  *redis;
+
+    redis = (ngx_phrony_store_redis_t *) store;
+    teller = redis->teller;
+
+    ready = ngx_phrony_tell_ready(teller, &receipt->workspace_id);
+
+    (void) ngx_phrony_zone_lock(redis->zone);
+
+    ngx_phrony_notice_settle(redis->zone, receipt, ready, &notice);
+
+    if (!ready) {
+        ngx_phrony_notice_keep(redis->zone, &notice);
+    }
+
+    ngx_phrony_zone_unlock(redis->zone);
+
+    if (teller == NULL) {
+        return;
+    }
+
+    if (ready) {
+        ngx_phrony_receipt_tell(teller, &notice);
     }
 
     ngx_phrony_batch_untold(teller);

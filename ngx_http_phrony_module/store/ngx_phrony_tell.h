@@ -16,7 +16,7 @@ PHRONY_HIDDEN_BEGIN
 
 
 /*
- * How a worker tells Redis what it has not asked for:
+ * How a worker tells Redis what it has not asked for, of leases and runs:
  *
  *     settle ──▶ group of its trigger ──▶ along with its next start
  *                     │     ▲          └▶ a command of its own, soon
@@ -24,7 +24,7 @@ PHRONY_HIDDEN_BEGIN
  *                     ▼     ▼
  *               untold in the zone ──▶ in batches, by whoever has a connection
  *
- * News of an end leave with this turn of the event loop.  Others wait 1 ms for
+ * News of an end leave with this turn of the event loop.  Others wait 2 ms for
  * a start of their trigger, and then for any packet that leaves.
  */
 

@@ -77,6 +77,21 @@ ngx_phrony_template_add_key(ngx_phrony_template_args_t *args,
 }
 
 
+/* "<prefix>:{<workspace>}:delivery:<trigger>:<digest>", likewise */
+
+void
+ngx_phrony_template_add_delivery(ngx_phrony_template_args_t *args)
+{
+    ngx_phrony_template_add_key(args, ":delivery:");
+
+    *args->last++ = ':';
+    ngx_memset(args->last, '-', 2 * NGX_PHRONY_DIGEST_LEN);
+    args->last += 2 * NGX_PHRONY_DIGEST_LEN;
+
+    args->args[args->n - 1].len += NGX_PHRONY_TEMPLATE_DIGEST;
+}
+
+
 /* "<prefix>:run:<run>" */
 
 void

@@ -14,15 +14,18 @@
 #include "../core/phrony_uuid.h"
 #include "../core/phrony_window.h"
 #include "../redis/ngx_phrony_redis.h"
+#include "ngx_phrony_store.h"
 
 
-#define NGX_PHRONY_TEMPLATE_ARGS    24      /* of a template, at most */
+#define NGX_PHRONY_TEMPLATE_ARGS    28      /* of a template, at most */
 #define NGX_PHRONY_TEMPLATE_BLANK   128     /* bytes of one to fill in */
 #define NGX_PHRONY_TEMPLATE_DIGITS  15      /* of a number */
 
 #define NGX_PHRONY_TEMPLATE_PREFIX  256     /* of keys, at most */
+#define NGX_PHRONY_TEMPLATE_DIGEST  (1 + 2 * NGX_PHRONY_DIGEST_LEN)
 #define NGX_PHRONY_TEMPLATE_KEY     (NGX_PHRONY_TEMPLATE_PREFIX               \
-                                     + 2 * PHRONY_UUID_TEXT_LEN + 16)
+                                     + 2 * PHRONY_UUID_TEXT_LEN + 16          \
+                                     + NGX_PHRONY_TEMPLATE_DIGEST)
 
 /* three for each bucket of each window, after number of keys and key */
 
@@ -54,7 +57,7 @@ typedef struct {
     u_char                  *last;          /* in texts */
     u_char                   texts[NGX_PHRONY_TEMPLATE_TELL
                                    * NGX_PHRONY_TEMPLATE_DIGITS
-                                   + 2 * NGX_PHRONY_TEMPLATE_KEY];
+                                   + 3 * NGX_PHRONY_TEMPLATE_KEY];
 } ngx_phrony_template_args_t;
 
 
@@ -65,7 +68,8 @@ void ngx_phrony_template_begin(ngx_phrony_template_args_t *args,
 /*
  * Adds an argument: a text, which must outlive "args"; "len" bytes to fill in;
  * "<prefix>:{<workspace>}<kind><trigger>", the ids to be filled in, where kind
- * is ":runs:" and the like; "<prefix>:run:<run>", likewise.
+ * is ":runs:" and the like; the same with ":<digest>" behind it, for the kind
+ * ":delivery:"; "<prefix>:run:<run>", likewise.
  */
 
 void ngx_phrony_template_add(ngx_phrony_template_args_t *args,
@@ -74,6 +78,7 @@ void ngx_phrony_template_add_blank(ngx_phrony_template_args_t *args,
     size_t len);
 void ngx_phrony_template_add_key(ngx_phrony_template_args_t *args,
     const char *kind);
+void ngx_phrony_template_add_delivery(ngx_phrony_template_args_t *args);
 void ngx_phrony_template_add_run(ngx_phrony_template_args_t *args);
 
 

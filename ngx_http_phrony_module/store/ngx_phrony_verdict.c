@@ -5,21 +5,27 @@
 
 
 #include "ngx_phrony_verdict.h"
+#include "../core/phrony_stored.h"
+#include "ngx_phrony_delivery.h"
 
 
 #define NGX_PHRONY_VERDICT_VERSION     1
 #define NGX_PHRONY_VERDICT_START       9        /* integers in a reply */
 #define NGX_PHRONY_VERDICT_READ        5
+#define NGX_PHRONY_VERDICT_DELIVERY    10       /* and perhaps an answer */
+#define NGX_PHRONY_VERDICT_OTHER       4        /* another fingerprint */
 #define NGX_PHRONY_VERDICT_MAX_HOLD    60000
 
 
 static ngx_int_t ngx_phrony_verdict_gauge(ngx_phrony_gauge_t *gauge,
     const phrony_resp_t *numbers);
+static ngx_int_t ngx_phrony_verdict_seen(const phrony_resp_t *reply,
+    int64_t *seen, phrony_str_t *answer);
 static ngx_uint_t ngx_phrony_verdict_limit(phrony_limit_t *limit,
     ngx_phrony_gauge_t *gauge, ngx_uint_t granted, uint64_t elapsed);
 static int64_t ngx_phrony_verdict_left(int32_t ms, uint64_t elapsed);
-static ngx_uint_t ngx_phrony_verdict_slot(ngx_phrony_verdict_t *verdict,
-    phrony_limit_t *limit);
+static ngx_uint_t ngx_phrony_verdict_slot(phrony_limit_t *limit,
+    uint64_t held, ngx_uint_t granted);
 static int64_t ngx_phrony_verdict_quota(phrony_limit_t *limit);
 
 
@@ -39,7 +45,9 @@ ngx_phrony_verdict_parse(ngx_phrony_verdict_t *verdict,
 
     if (number[0].integer != NGX_PHRONY_VERDICT_VERSION
         || number[1].integer < NGX_PHRONY_VERDICT_REFUSED
-        || number[1].integer > NGX_PHRONY_VERDICT_ABANDONED)
+        || number[1].integer > NGX_PHRONY_VERDICT_BLOCKED
+        || (number[1].integer == NGX_PHRONY_VERDICT_BLOCKED
+            && (read || reply->n < NGX_PHRONY_VERDICT_DELIVERY)))
     {
         return NGX_ERROR;
     }
@@ -92,6 +100,99 @@ ngx_phrony_verdict_gauge(ngx_phrony_gauge_t *gauge,
 
 
 ngx_int_t
+ngx_phrony_verdict_delivery(ngx_phrony_verdict_t *verdict,
+    const phrony_resp_t *reply, ngx_phrony_delivery_t *delivery)
+{
+    int64_t                     seen;
+    phrony_str_t                answer;
+    phrony_duplicate_t          before;
+    ngx_phrony_delivery_t       decided;
+    phrony_delivery_decision_t  decision;
+
+    if (ngx_phrony_verdict_seen(reply, &seen, &answer) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    decision = phrony_delivery_decide(delivery->mode,
+                   (phrony_delivery_state_t) (seen
+                                              % NGX_PHRONY_VERDICT_OTHER),
+                   seen < NGX_PHRONY_VERDICT_OTHER, answer.len != 0);
+
+    before = delivery->duplicate;
+    decided = *delivery;
+
+    decided.action = decision.action;
+    decided.duplicate = decision.duplicate;
+
+    if (decision.action == PHRONY_DELIVERY_ACTION_REPLAY) {
+        decided.stored.data = answer.data;
+        decided.stored.len = answer.len;
+    }
+
+    if (ngx_phrony_delivery_blocks(&decided)
+        != (verdict->state == NGX_PHRONY_VERDICT_BLOCKED)
+        || decided.stored.len != answer.len)
+    {
+        return NGX_ERROR;
+    }
+
+    /* of what is proxied the zone may know more */
+
+    if (ngx_phrony_delivery_blocks(&decided)
+        || before == PHRONY_DUPLICATE_NONE
+        || (before == PHRONY_DUPLICATE_UNKNOWN
+            && decided.duplicate != PHRONY_DUPLICATE_NONE))
+    {
+        *delivery = decided;
+    }
+
+    return NGX_OK;
+}
+
+
+/* What was seen of the delivery, and a stored answer, if there is one. */
+
+static ngx_int_t
+ngx_phrony_verdict_seen(const phrony_resp_t *reply, int64_t *seen,
+    phrony_str_t *answer)
+{
+    phrony_stored_t       stored;
+    const phrony_resp_t  *last;
+
+    if (!phrony_resp_integers(reply, NGX_PHRONY_VERDICT_DELIVERY)) {
+        return NGX_ERROR;
+    }
+
+    last = &reply->elements[NGX_PHRONY_VERDICT_DELIVERY];
+    *seen = last[-1].integer;
+
+    if (*seen < 0
+        || *seen >= NGX_PHRONY_VERDICT_OTHER + PHRONY_DELIVERY_MAX
+        || *seen == NGX_PHRONY_VERDICT_OTHER)
+    {
+        return NGX_ERROR;
+    }
+
+    answer->len = 0;
+    answer->data = NULL;
+
+    if (reply->n == NGX_PHRONY_VERDICT_DELIVERY) {
+        return NGX_OK;
+    }
+
+    if (last->type != PHRONY_RESP_STRING
+        || phrony_stored_unpack(&stored, &last->str) != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    *answer = last->str;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_phrony_verdict_apply(ngx_phrony_verdict_t *verdict, ngx_phrony_op_t *op,
     uint64_t elapsed)
 {
@@ -99,9 +200,12 @@ ngx_phrony_verdict_apply(ngx_phrony_verdict_t *verdict, ngx_phrony_op_t *op,
     phrony_limit_t  *limits;
 
     limits = op->limits;
-    granted = (verdict->state == NGX_PHRONY_VERDICT_GRANTED);
 
-    op->granted = granted;
+    op->granted = (verdict->state == NGX_PHRONY_VERDICT_GRANTED);
+
+    /* by the limits, that is */
+
+    granted = op->granted || verdict->state == NGX_PHRONY_VERDICT_BLOCKED;
 
     if (op->read) {
         refused = ngx_phrony_verdict_limit(&limits[PHRONY_LIMIT_READS],
@@ -114,7 +218,8 @@ ngx_phrony_verdict_apply(ngx_phrony_verdict_t *verdict, ngx_phrony_op_t *op,
                                        &verdict->minute, granted, elapsed);
     refused |= ngx_phrony_verdict_limit(&limits[PHRONY_LIMIT_RPD],
                                         &verdict->day, granted, elapsed);
-    refused |= ngx_phrony_verdict_slot(verdict, &limits[PHRONY_LIMIT_RUNS]);
+    refused |= ngx_phrony_verdict_slot(&limits[PHRONY_LIMIT_RUNS],
+                                       verdict->held, granted);
 
     return (granted || refused) ? NGX_OK : NGX_ERROR;
 }
@@ -155,13 +260,14 @@ ngx_phrony_verdict_left(int32_t ms, uint64_t elapsed)
 
 
 static ngx_uint_t
-ngx_phrony_verdict_slot(ngx_phrony_verdict_t *verdict, phrony_limit_t *limit)
+ngx_phrony_verdict_slot(phrony_limit_t *limit, uint64_t held,
+    ngx_uint_t granted)
 {
     limit->refused = limit->set
-                     && verdict->state != NGX_PHRONY_VERDICT_GRANTED
-                     && !phrony_lease_admits(verdict->held, limit->quota);
+                     && !granted
+                     && !phrony_lease_admits(held, limit->quota);
 
-    ngx_phrony_verdict_runs(limit, verdict->held);
+    ngx_phrony_verdict_runs(limit, held);
 
     return limit->refused;
 }

@@ -32,7 +32,9 @@ PHRONY_HIDDEN_BEGIN
 typedef enum {
     NGX_PHRONY_VERDICT_REFUSED = 0,
     NGX_PHRONY_VERDICT_GRANTED,
-    NGX_PHRONY_VERDICT_ABANDONED    /* its lease was given up before */
+    NGX_PHRONY_VERDICT_ABANDONED,   /* its lease was given up before */
+    NGX_PHRONY_VERDICT_BLOCKED      /* it is a duplicate, of a start that asks
+                                       about its delivery */
 } ngx_phrony_verdict_state_t;
 
 
@@ -60,6 +62,18 @@ typedef struct {
 
 ngx_int_t ngx_phrony_verdict_parse(ngx_phrony_verdict_t *verdict,
     const phrony_resp_t *reply, ngx_uint_t read);
+
+
+/*
+ * Decides on the delivery of a start that has asked, by what Redis has seen
+ * of it, and what the zone had before.  An answer that is to be replayed is
+ * within the reply.  Returns NGX_OK, or NGX_ERROR if this is no answer to the
+ * question, or not the decision that the script has made; then the delivery
+ * is as it was.
+ */
+
+ngx_int_t ngx_phrony_verdict_delivery(ngx_phrony_verdict_t *verdict,
+    const phrony_resp_t *reply, ngx_phrony_delivery_t *delivery);
 
 
 /*

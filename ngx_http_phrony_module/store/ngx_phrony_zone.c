@@ -6,6 +6,7 @@
 
 #include "ngx_phrony_zone.h"
 #include "ngx_phrony_cache.h"
+#include "ngx_phrony_claim.h"
 #include "ngx_phrony_repair.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_trigger.h"
@@ -14,10 +15,12 @@
 
 
 #define NGX_PHRONY_ZONE_SPARE  32   /* a part of the zone, for triggers */
+#define NGX_PHRONY_ZONE_CLAIMS  2   /* likewise, for deliveries at most */
 
 
 static ngx_int_t ngx_phrony_zone_create(ngx_slab_pool_t *shpool,
     ngx_phrony_origin_t *origin);
+static void ngx_phrony_zone_queues(ngx_phrony_root_t *root);
 static void ngx_phrony_zone_fill_spare(ngx_slab_pool_t *shpool,
     ngx_phrony_root_t *root);
 static void *ngx_phrony_zone_table(ngx_slab_pool_t *shpool, size_t n);
@@ -68,7 +71,7 @@ ngx_phrony_zone_attach(ngx_phrony_zone_t *zone)
 static ngx_int_t
 ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
 {
-    size_t              size, ntriggers, nruns, nreserved;
+    size_t              size, ntriggers, nruns, nreserved, nclaims;
     ngx_phrony_root_t  *root;
 
     root = ngx_slab_calloc_locked(shpool, sizeof(ngx_phrony_root_t));
@@ -87,15 +90,18 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
     for (nruns = 64; nruns < size / 256; nruns *= 2) { /* void */ }
 
     nreserved = nruns / 4;
+    nclaims = nruns / 4;
 
     root->triggers = ngx_phrony_zone_table(shpool, ntriggers);
     root->runs = ngx_phrony_zone_table(shpool, nruns);
     root->reserved = ngx_phrony_zone_table(shpool, nreserved);
+    root->claims = ngx_phrony_zone_table(shpool, nclaims);
     root->cache = ngx_phrony_cache_create(shpool, origin);
 
     if (root->triggers == NULL
         || root->runs == NULL
         || root->reserved == NULL
+        || root->claims == NULL
         || root->cache == NULL)
     {
         return NGX_ERROR;
@@ -104,13 +110,12 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
     root->trigger_mask = ntriggers - 1;
     root->run_mask = nruns - 1;
     root->reserved_mask = nreserved - 1;
+    root->claim_mask = nclaims - 1;
+    root->max_claim_bytes = size / NGX_PHRONY_ZONE_CLAIMS;
 
     root->origin = *origin;
 
-    ngx_queue_init(&root->recent);
-    ngx_queue_init(&root->ended);
-    ngx_queue_init(&root->untold);
-    ngx_queue_init(&root->untold_counts);
+    ngx_phrony_zone_queues(root);
 
     root->max_spare = size / NGX_PHRONY_ZONE_SPARE
                       / sizeof(ngx_phrony_trigger_t);
@@ -127,6 +132,19 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
     root->magic = NGX_PHRONY_ZONE_MAGIC;
 
     return NGX_OK;
+}
+
+
+static void
+ngx_phrony_zone_queues(ngx_phrony_root_t *root)
+{
+    ngx_queue_init(&root->recent);
+    ngx_queue_init(&root->ended);
+    ngx_queue_init(&root->pending);
+    ngx_queue_init(&root->kept);
+    ngx_queue_init(&root->untold);
+    ngx_queue_init(&root->untold_counts);
+    ngx_queue_init(&root->untold_claims);
 }
 
 
@@ -266,6 +284,12 @@ ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size,
 
     if (p == NULL) {
         ngx_phrony_cache_evict(zone);
+
+        p = ngx_phrony_zone_try_alloc(zone, size);
+    }
+
+    if (p == NULL) {
+        ngx_phrony_claim_evict(zone);
 
         p = ngx_phrony_zone_try_alloc(zone, size);
     }

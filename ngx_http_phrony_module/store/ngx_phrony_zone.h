@@ -11,16 +11,18 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../core/phrony_delivery.h"
 #include "../core/phrony_lease.h"
 #include "../core/phrony_reason.h"
 #include "../core/phrony_uuid.h"
 #include "../core/phrony_window.h"
 #include "../redis/ngx_phrony_redis.h"
+#include "ngx_phrony_store.h"
 #include "ngx_phrony_verdict.h"
 
 
 #define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
-#define NGX_PHRONY_ZONE_VERSION   2
+#define NGX_PHRONY_ZONE_VERSION   3
 
 #define NGX_PHRONY_ZONE_CLASSES   16
 
@@ -42,6 +44,8 @@ PHRONY_HIDDEN_BEGIN
  *          +-> leases: a queue for each time to live, by expiry
  *          +-> ended, recent: queues, the least recently used last
  *          +-> cache: policy records, see ngx_phrony_cache.h
+ *          +-> claims: hash table ------> claim --> stored answer
+ *          +-> pending, kept: queues of claims, the oldest last
  *          +-> untold: queues of runs and shares, the oldest first
  *
  * Leases that are given the same time to live expire in the order in which
@@ -64,6 +68,7 @@ typedef struct ngx_phrony_trigger_s  ngx_phrony_trigger_t;
 typedef struct ngx_phrony_share_s    ngx_phrony_share_t;
 typedef struct ngx_phrony_run_s      ngx_phrony_run_t;
 typedef struct ngx_phrony_cache_s    ngx_phrony_cache_t;
+typedef struct ngx_phrony_claim_s    ngx_phrony_claim_t;
 
 
 /* 1 KiB in the zone. */
@@ -156,6 +161,32 @@ struct ngx_phrony_run_s {
 };
 
 
+/*
+ * What is remembered of a delivery, see phrony_delivery_state_t.  256 bytes
+ * in the zone, and the answer that is stored.  A claim in progress that was
+ * not settled until "until" is of unknown outcome.
+ */
+
+struct ngx_phrony_claim_s {
+    ngx_phrony_claim_t       *next;         /* in the hash chain */
+    ngx_queue_t               queue;        /* in root->pending or ->kept */
+    uint64_t                  expires;      /* ms of the store's clock */
+    uint64_t                  until;
+    phrony_delivery_state_t   state;
+    unsigned                  doubtful:1;   /* it was UNKNOWN before */
+    unsigned                  local:1;      /* granted while Redis was away */
+    unsigned                  untold:1;     /* in root->untold_claims */
+    u_char                   *stored;       /* NULL: none */
+    size_t                    len;          /* of what is stored */
+    phrony_uuid_t             owner;
+    phrony_uuid_t             trigger_id;
+    phrony_uuid_t             workspace_id;
+    u_char                    digest[NGX_PHRONY_DIGEST_LEN];
+    u_char                    fingerprint[NGX_PHRONY_DIGEST_LEN];
+    ngx_queue_t               untold_queue;
+};
+
+
 /* Leases of one time to live; those that expire first are the last. */
 
 typedef struct {
@@ -170,6 +201,8 @@ typedef struct {
     ngx_atomic_t              admitted;
     ngx_atomic_t              passed;
     ngx_atomic_t              dry_run;
+    ngx_atomic_t              replayed;
+    ngx_atomic_t              duplicates[PHRONY_DUPLICATE_MAX];
     ngx_atomic_t              refused[PHRONY_REASON_MAX];
     ngx_atomic_t              unbound;      /* 2xx without a usable runId */
     ngx_atomic_t              unknown;      /* outcomes */
@@ -205,9 +238,11 @@ typedef struct {
     ngx_phrony_trigger_t    **triggers;
     ngx_phrony_run_t        **runs;
     ngx_phrony_run_t        **reserved;     /* used in order, so cached */
+    ngx_phrony_claim_t      **claims;
     ngx_uint_t                trigger_mask; /* chains - 1 */
     ngx_uint_t                run_mask;
     ngx_uint_t                reserved_mask;
+    ngx_uint_t                claim_mask;
 
     ngx_phrony_cache_t       *cache;        /* policy records */
 
@@ -218,9 +253,15 @@ typedef struct {
     ngx_queue_t               recent;       /* triggers */
     ngx_queue_t               ended;        /* runs without a slot, told */
 
+    ngx_queue_t               pending;      /* claims in progress */
+    ngx_queue_t               kept;         /* other claims */
+    size_t                    claim_bytes;  /* of both, as allocated */
+    size_t                    max_claim_bytes;
+
     ngx_queue_t               untold;       /* runs */
     ngx_queue_t               untold_counts;    /* shares */
-    ngx_uint_t                nuntold;      /* of both */
+    ngx_queue_t               untold_claims;
+    ngx_uint_t                nuntold;      /* of all three */
     uint64_t                  longest;      /* time to live of a lease */
 
     ngx_uint_t                nclasses;     /* of runs with a slot */
@@ -229,6 +270,7 @@ typedef struct {
     ngx_uint_t                ntriggers;
     ngx_uint_t                nleases;
     ngx_uint_t                nended;
+    ngx_uint_t                nclaims;
     ngx_uint_t                evicted;
     ngx_uint_t                exhausted;
     ngx_uint_t                repaired;
@@ -287,10 +329,10 @@ void ngx_phrony_zone_unlock(ngx_phrony_zone_t *zone);
 /*
  * Allocates and frees with the lock held.  Where there is no room, a bounded
  * number of others make it: leases that have expired, runs that have ended,
- * the longest unseen first, policy records, and then triggers on which nothing
- * is counted, but not "keep", for which the room is made.  A lease that runs
- * and a count that stands, and what Redis is still to be told, are never given
- * up: then NULL is returned.
+ * the longest unseen first, policy records, deliveries that are settled, the
+ * oldest first, and then triggers on which nothing is counted, but not "keep",
+ * for which the room is made.  A lease that runs and a count that stands, and
+ * what Redis is still to be told, are never given up: then NULL is returned.
  */
 
 void *ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size,

@@ -34,11 +34,12 @@
 #define SCRIPT_TIME   "call('HMGET', 'clock', 's', 'us')"
 
 
-/* What a script answered: integers, or an error. */
+/* What a script answered: integers and perhaps a text, or an error. */
 
 typedef struct {
     size_t       n;
     long long    integers[16];
+    char         text[256];
     char         error[256];
 } script_reply_t;
 
@@ -288,6 +289,15 @@ script_take(script_reply_t *reply, redisReply *r)
             }
 
             reply->integers[i] = r->element[i]->integer;
+        }
+
+        if (i + 1 == r->elements
+            && r->element[i]->type == REDIS_REPLY_STRING)
+        {
+            snprintf(reply->text, sizeof(reply->text), "%s",
+                     r->element[i]->str);
+            reply->n = i;
+            return;
         }
 
         if (i == r->elements) {

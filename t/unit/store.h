@@ -30,6 +30,7 @@ static uint64_t              store_clock(void);
 static ngx_phrony_root_t    *store_root(void) TEST_UNUSED;
 static int                   store_sound(void) TEST_UNUSED;
 static int                   store_sound_untold(ngx_phrony_root_t *root);
+static int                   store_sound_claims(ngx_phrony_root_t *root);
 static int                   store_sound_run(ngx_phrony_run_t *run,
     int reserved);
 static phrony_uuid_t         store_uuid(uint64_t n) TEST_UNUSED;
@@ -212,7 +213,7 @@ store_sound(void)
         goto unsound;
     }
 
-    if (!store_sound_untold(root)) {
+    if (!store_sound_untold(root) || !store_sound_claims(root)) {
         goto unsound;
     }
 
@@ -251,7 +252,7 @@ store_sound_run(ngx_phrony_run_t *run, int reserved)
 static int
 store_sound_untold(ngx_phrony_root_t *root)
 {
-    uint64_t               n, of_shares, counts;
+    uint64_t               n, of_shares, counts, claims;
     ngx_uint_t             i;
     ngx_queue_t           *q;
     ngx_phrony_run_t      *run;
@@ -296,9 +297,19 @@ store_sound_untold(ngx_phrony_root_t *root)
         }
     }
 
-    if (n != 0 || of_shares + counts != root->nuntold) {
-        printf("# untold %d, %d and %d of %d\n", (int) n, (int) of_shares,
-               (int) counts, (int) root->nuntold);
+    claims = 0;
+
+    for (q = ngx_queue_head(&root->untold_claims);
+         q != ngx_queue_sentinel(&root->untold_claims);
+         q = ngx_queue_next(q))
+    {
+        claims++;
+    }
+
+    if (n != 0 || of_shares + counts + claims != root->nuntold) {
+        printf("# untold %d, %d, %d and %d of %d\n", (int) n,
+               (int) of_shares, (int) counts, (int) claims,
+               (int) root->nuntold);
         return 0;
     }
 
@@ -310,6 +321,60 @@ store_sound_untold(ngx_phrony_root_t *root)
     }
 
     return counts == 0;
+}
+
+
+/* Each claim is in the queue of its state once, and counted. */
+
+static int
+store_sound_claims(ngx_phrony_root_t *root)
+{
+    uint64_t             n, pending, untold;
+    ngx_uint_t           i;
+    ngx_queue_t         *q;
+    ngx_phrony_claim_t  *claim;
+
+    n = 0;
+    pending = 0;
+    untold = 0;
+
+    for (i = 0; i <= root->claim_mask; i++) {
+        for (claim = root->claims[i]; claim; claim = claim->next) {
+            n++;
+            pending += claim->state == PHRONY_DELIVERY_PROGRESS;
+            untold += claim->untold;
+        }
+    }
+
+    if (n != root->nclaims) {
+        printf("# claims %d of %d\n", (int) n, (int) root->nclaims);
+        return 0;
+    }
+
+    n -= pending;
+
+    for (q = ngx_queue_head(&root->pending);
+         q != ngx_queue_sentinel(&root->pending);
+         q = ngx_queue_next(q))
+    {
+        pending--;
+    }
+
+    for (q = ngx_queue_head(&root->kept);
+         q != ngx_queue_sentinel(&root->kept);
+         q = ngx_queue_next(q))
+    {
+        n--;
+    }
+
+    for (q = ngx_queue_head(&root->untold_claims);
+         q != ngx_queue_sentinel(&root->untold_claims);
+         q = ngx_queue_next(q))
+    {
+        untold--;
+    }
+
+    return n == 0 && pending == 0 && untold == 0;
 }
 
 

@@ -11,6 +11,7 @@
 #include "store.h"
 
 #include "ngx_phrony_news.h"
+#include "ngx_phrony_notice.h"
 #include "ngx_phrony_share.h"
 #include "ngx_phrony_store_redis.h"
 
@@ -29,6 +30,7 @@ static void test_killed_untold(void);
 static void test_killed_in_recovery(void);
 static void test_killed_in_slab(void);
 static void work(unsigned n);
+static void work_delivery(void);
 static void work_untold(unsigned n);
 static void tell(void);
 static void mirror(void);
@@ -250,6 +252,7 @@ test_killed_untold(void)
     uint64_t                   left;
     ngx_str_t                  prefix = ngx_string("unit");
     ngx_phrony_news_t          news;
+    ngx_phrony_notice_t        notice;
     ngx_phrony_store_redis_t   shared;
 
     store_open(1024 * 1024);
@@ -274,6 +277,12 @@ test_killed_untold(void)
 
     ok(ngx_queue_empty(&store_root()->untold), "all %d can be told",
        (int) left);
+
+    while (ngx_phrony_notice_next(&zone, &notice) == NGX_OK) {
+        left++;
+    }
+
+    ok(ngx_queue_empty(&store_root()->untold_claims), "deliveries as well");
 
     /* but of starts whose worker died before it knew of them itself */
 
@@ -356,7 +365,56 @@ work(unsigned n)
         s.workspace_id = store_uuid(1);
         s.run_ttl = 30000;
         store->settle(store, &s);
+
+        work_delivery();
     }
+}
+
+
+/* Some of them have been seen before, and some will not be settled. */
+
+static void
+work_delivery(void)
+{
+    ngx_phrony_op_t       op;
+    ngx_phrony_receipt_t  receipt;
+
+    static u_char                            answer[6000];
+    static const ngx_phrony_receipt_event_t  events[] = {
+        NGX_PHRONY_RECEIPT_DONE, NGX_PHRONY_RECEIPT_DONE,
+        NGX_PHRONY_RECEIPT_UNKNOWN, NGX_PHRONY_RECEIPT_FORGET
+    };
+
+    memset(&op, 0, sizeof(op));
+
+    op.workspace_id = store_uuid(1);
+    op.local = 1;
+    op.trigger_id = store_uuid(random_below(40));
+    op.reservation_ttl = 2000;
+    op.delivery.mode = PHRONY_DELIVERY_MODE_REPLAY;
+    op.delivery.ttl = 10000;
+    memset(op.delivery.digest, (int) random_below(200), NGX_PHRONY_DIGEST_LEN);
+
+    (void) store->admit(store, &op);
+
+    ngx_free(op.delivery.stored.data);
+
+    if (!op.delivery.claimed || random_below(4) == 0) {
+        return;
+    }
+
+    memset(&receipt, 0, sizeof(receipt));
+
+    receipt.event = events[random_below(4)];
+    receipt.owner = op.delivery.owner;
+    receipt.trigger_id = op.trigger_id;
+    receipt.workspace_id = op.workspace_id;
+    receipt.ttl = 10000;
+    receipt.stored.data = answer;
+    receipt.stored.len = random_below(sizeof(answer));
+    memcpy(receipt.digest, op.delivery.digest, NGX_PHRONY_DIGEST_LEN);
+
+    store->deliver(store, &receipt);
 }
 
 
@@ -389,8 +447,15 @@ tell(void)
     ngx_phrony_news_t    news;
     ngx_phrony_share_t   share;
     ngx_phrony_counts_t  counts;
+    ngx_phrony_notice_t  notice;
 
     (void) ngx_phrony_zone_lock(&zone);
+
+    if (ngx_phrony_notice_next(&zone, &notice) == NGX_OK
+        && random_below(2))
+    {
+        ngx_phrony_notice_keep(&zone, &notice);
+    }
 
     if (ngx_phrony_news_next(&zone, &news) == NGX_OK && random_below(2)) {
         (void) ngx_phrony_news_keep(&zone, &news);
