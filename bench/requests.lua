@@ -4,11 +4,17 @@
 -- least and the most milliseconds that a connection waits after an answer.
 
 local request_of, keys, least, most, drawn
+local seed, sent = 0, 0
 
 function init(args)
     request_of = dofile(args[1])
     keys = tonumber(args[2])
-    math.randomseed(tonumber(args[3]))
+    seed = args[3]
+    math.randomseed(tonumber(seed))
+
+    if request_of.id then
+        request = deliver
+    end
 
     -- wrk asks for no delay, not even of 0, if there is no such function
 
@@ -36,6 +42,22 @@ function request()
     local n = math.random(0, keys - 1)
 
     return request_of.head[n % #request_of.head + 1] .. n .. request_of.tail
+end
+
+
+-- with a delivery id: one for each request, or the key's own for all of its
+
+function deliver()
+    local n = math.random(0, keys - 1)
+    local id = 'key-' .. n
+
+    if request_of.id == 'each' then
+        sent = sent + 1
+        id = seed .. '-' .. sent
+    end
+
+    return request_of.head[n % #request_of.head + 1] .. n
+        .. '\r\nIdempotency-Key: ' .. id .. request_of.tail
 end
 
 

@@ -7,8 +7,10 @@
 #include "ngx_http_phrony_admit.h"
 #include "ngx_http_phrony_access.h"
 #include "ngx_http_phrony_body.h"
+#include "ngx_http_phrony_delivery.h"
 #include "ngx_http_phrony_headers.h"
 #include "ngx_http_phrony_refuse.h"
+#include "ngx_http_phrony_replay.h"
 #include "ngx_http_phrony_wait.h"
 
 
@@ -27,6 +29,10 @@ static ngx_uint_t ngx_http_phrony_zone_decides(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_log_full(ngx_http_request_t *r);
 static ngx_int_t ngx_http_phrony_limited(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_forbid(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx, phrony_reason_t reason);
+static ngx_int_t ngx_http_phrony_repeat(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_proceed(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_outcome_t outcome);
@@ -85,7 +91,7 @@ ngx_http_phrony_admit_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_phrony_start(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
-    ngx_int_t        rc;
+    ngx_int_t        rc, identified;
     phrony_reason_t  reason;
 
     if (!ctx->body_read) {
@@ -106,8 +112,16 @@ ngx_http_phrony_start(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
         return NGX_DONE;
     }
 
-    if (ngx_http_phrony_body_received(r, ctx) != NGX_OK) {
+    identified = ngx_http_phrony_delivery_identify(r, ctx);
+
+    if (identified == NGX_ERROR
+        || ngx_http_phrony_body_received(r, ctx) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->reason == PHRONY_REASON_NONE && identified != NGX_OK) {
+        ctx->reason = PHRONY_REASON_DELIVERY_ID_INVALID;
     }
 
     if (ctx->reason != PHRONY_REASON_NONE) {
@@ -192,7 +206,8 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 static ngx_int_t
 ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
-    ngx_phrony_op_t  *op;
+    ngx_phrony_op_t        *op;
+    ngx_phrony_counters_t  *counters;
 
     op = &ctx->op;
 
@@ -210,6 +225,28 @@ ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     }
 
     ctx->counted = 1;
+
+    if (op->delivery.duplicate != PHRONY_DUPLICATE_NONE) {
+        counters = ngx_http_phrony_counters(r);
+        (void) ngx_atomic_fetch_add(
+                    &counters->duplicates[op->delivery.duplicate], 1);
+    }
+
+    switch (op->delivery.action) {
+
+    case PHRONY_DELIVERY_ACTION_REPLAY:
+        return ngx_http_phrony_repeat(r, ctx);
+
+    case PHRONY_DELIVERY_ACTION_REFUSE_MISMATCH:
+        return ngx_http_phrony_forbid(r, ctx, PHRONY_REASON_DELIVERY_MISMATCH);
+
+    case PHRONY_DELIVERY_ACTION_REFUSE_IN_PROGRESS:
+        return ngx_http_phrony_forbid(r, ctx,
+                                      PHRONY_REASON_DELIVERY_IN_PROGRESS);
+
+    default:
+        break;
+    }
 
     if (!op->granted) {
         return ngx_http_phrony_limited(r, ctx);
@@ -246,17 +283,16 @@ ngx_http_phrony_store_failed(ngx_http_request_t *r,
         return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_PASSED);
     }
 
-    ctx->reason = PHRONY_REASON_STORE_UNAVAILABLE;
+    if (ctx->op.delivery.mode != PHRONY_DELIVERY_MODE_OFF) {
+        ctx->op.delivery.duplicate = PHRONY_DUPLICATE_UNKNOWN;
+    }
 
     if (ctx->conf->store_failure == NGX_HTTP_PHRONY_FAILURE_ALLOW) {
+        ctx->reason = PHRONY_REASON_STORE_UNAVAILABLE;
         return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_ADMITTED);
     }
 
-    if (ctx->conf->dry_run) {
-        return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_DRY_RUN);
-    }
-
-    return ngx_http_phrony_refuse(r, ctx, ctx->reason);
+    return ngx_http_phrony_forbid(r, ctx, PHRONY_REASON_STORE_UNAVAILABLE);
 }
 
 
@@ -299,24 +335,49 @@ ngx_http_phrony_log_full(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_phrony_limited(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
-    phrony_limit_t  *limits;
+    phrony_limit_t   *limits;
+    phrony_reason_t   reason;
 
     limits = ctx->op.limits;
 
-    ctx->reason = PHRONY_REASON_RATE_LIMITED;
+    reason = PHRONY_REASON_RATE_LIMITED;
 
     if (!limits[PHRONY_LIMIT_RPM].refused
         && !limits[PHRONY_LIMIT_RPD].refused
         && limits[PHRONY_LIMIT_RUNS].refused)
     {
-        ctx->reason = PHRONY_REASON_CONCURRENCY_LIMITED;
+        reason = PHRONY_REASON_CONCURRENCY_LIMITED;
     }
 
+    return ngx_http_phrony_forbid(r, ctx, reason);
+}
+
+
+/* Refuses, unless this is a dry run. */
+
+static ngx_int_t
+ngx_http_phrony_forbid(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
+    phrony_reason_t reason)
+{
+    if (ctx->conf->dry_run) {
+        ctx->reason = reason;
+        return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_DRY_RUN);
+    }
+
+    return ngx_http_phrony_refuse(r, ctx, reason);
+}
+
+
+/* Sends the stored answer, unless this is a dry run. */
+
+static ngx_int_t
+ngx_http_phrony_repeat(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
     if (ctx->conf->dry_run) {
         return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_DRY_RUN);
     }
 
-    return ngx_http_phrony_refuse(r, ctx, ctx->reason);
+    return ngx_http_phrony_replay(r, ctx);
 }
 
 
@@ -348,6 +409,10 @@ ngx_http_phrony_proceed(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
 
     if (ctx->route.kind == PHRONY_ROUTE_START) {
         ctx->unsettled = 1;
+
+        if (ngx_http_phrony_delivery_annotate(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     if (ctx->route.kind == PHRONY_ROUTE_START

@@ -106,6 +106,16 @@ ngx_http_phrony_check_request(ngx_http_request_t *r,
     ctx->content_encodings =
                        headers[NGX_HTTP_PHRONY_HEADER_CONTENT_ENCODING].count;
 
+    /* what was decided before has put there what is ours */
+
+    if (headers[NGX_HTTP_PHRONY_HEADER_DUPLICATE].count
+        && ctx == ngx_http_phrony_get_ctx(r)
+        && ngx_http_phrony_headers_remove(r, NGX_HTTP_PHRONY_HEADER_DUPLICATE)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     key = &headers[NGX_HTTP_PHRONY_HEADER_KEY];
 
     ctx->step = NGX_HTTP_PHRONY_STEP_DONE;

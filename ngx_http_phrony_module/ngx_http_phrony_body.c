@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_phrony_body.h"
+#include "ngx_http_phrony_delivery.h"
 
 
 static phrony_reason_t ngx_http_phrony_body_type(ngx_http_phrony_ctx_t *ctx);
@@ -48,13 +49,16 @@ ngx_http_phrony_body_received(ngx_http_request_t *r,
 {
     off_t         size;
     u_char       *copy;
+    ngx_int_t     rc;
     phrony_str_t  text;
 
     size = ngx_http_phrony_body_size(r);
 
     if (size == 0) {
         ctx->reason = PHRONY_REASON_NONE;
-        return NGX_OK;
+        ngx_memzero(&text, sizeof(phrony_str_t));
+
+        return ngx_http_phrony_delivery_fingerprint(ctx, &text);
     }
 
     if (!ctx->type_checked) {
@@ -81,14 +85,19 @@ ngx_http_phrony_body_received(ngx_http_request_t *r,
 
     ctx->reason = ngx_http_phrony_body_content(ctx, &text);
 
+    /* a parser without memory judges nothing */
+
+    rc = (ctx->reason == PHRONY_REASON_STORE_UNAVAILABLE) ? NGX_ERROR : NGX_OK;
+
+    if (ctx->reason == PHRONY_REASON_NONE) {
+        rc = ngx_http_phrony_delivery_fingerprint(ctx, &text);
+    }
+
     if (copy) {
         ngx_free(copy);
     }
 
-    /* a parser without memory judges nothing */
-
-    return (ctx->reason == PHRONY_REASON_STORE_UNAVAILABLE) ? NGX_ERROR
-                                                            : NGX_OK;
+    return rc;
 }
 
 

@@ -22,7 +22,8 @@ phrony_reason_t ngx_http_phrony_body_declared(ngx_http_request_t *r,
 
 
 /*
- * Checks the body that nginx has read, wherever it keeps it.
+ * Checks the body that nginx has read, wherever it keeps it, and notes the
+ * fingerprint of one that is good if the start has a delivery id.
  * Returns NGX_OK and sets ctx->reason, or NGX_ERROR.
  */
 

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_phrony_conf.h"
+#include "ngx_http_phrony_delivery.h"
 #include "ngx_http_phrony_redis.h"
 #include "ngx_http_phrony_status.h"
 
@@ -26,6 +27,14 @@ ngx_conf_enum_t  ngx_http_phrony_failures[] = {
     { ngx_string("local"), NGX_HTTP_PHRONY_FAILURE_LOCAL },
     { ngx_string("allow"), NGX_HTTP_PHRONY_FAILURE_ALLOW },
     { ngx_string("deny"), NGX_HTTP_PHRONY_FAILURE_DENY },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_phrony_duplicates[] = {
+    { ngx_string("replay"), PHRONY_DELIVERY_MODE_REPLAY },
+    { ngx_string("annotate"), PHRONY_DELIVERY_MODE_ANNOTATE },
+    { ngx_string("off"), PHRONY_DELIVERY_MODE_OFF },
     { ngx_null_string, 0 }
 };
 
@@ -86,6 +95,9 @@ ngx_http_phrony_create_loc_conf(ngx_conf_t *cf)
     plcf->store_failure = NGX_CONF_UNSET_UINT;
     plcf->reservation_ttl = NGX_CONF_UNSET_MSEC;
     plcf->run_ttl = NGX_CONF_UNSET_MSEC;
+    plcf->duplicates = NGX_CONF_UNSET_UINT;
+    plcf->delivery_ids = NGX_CONF_UNSET_PTR;
+    plcf->delivery_ttl = NGX_CONF_UNSET_MSEC;
     plcf->terminal_status = NGX_CONF_UNSET_PTR;
     plcf->max_body = NGX_CONF_UNSET_SIZE;
     plcf->bytes_per_token = NGX_CONF_UNSET;
@@ -110,6 +122,11 @@ ngx_http_phrony_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               5 * 60 * 1000);
     ngx_conf_merge_msec_value(conf->run_ttl, prev->run_ttl,
                               24 * 60 * 60 * 1000);
+    ngx_conf_merge_uint_value(conf->duplicates, prev->duplicates,
+                              PHRONY_DELIVERY_MODE_REPLAY);
+    ngx_conf_merge_ptr_value(conf->delivery_ids, prev->delivery_ids, NULL);
+    ngx_conf_merge_msec_value(conf->delivery_ttl, prev->delivery_ttl,
+                              24 * 60 * 60 * 1000);
     ngx_conf_merge_ptr_value(conf->terminal_status, prev->terminal_status,
                              NULL);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, 1024 * 1024);
@@ -119,6 +136,12 @@ ngx_http_phrony_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_LOG_WARN);
     ngx_conf_merge_value(conf->headers, prev->headers, 1);
     ngx_conf_merge_str_value(conf->realm, prev->realm, "phrony");
+
+    if (conf->delivery_ids == NULL
+        && ngx_http_phrony_delivery_default(cf, conf) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     if (conf->terminal_status == NULL
         && ngx_http_phrony_default_status(cf, conf) != NGX_CONF_OK)

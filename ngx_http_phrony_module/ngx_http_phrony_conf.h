@@ -47,6 +47,7 @@ char *ngx_http_phrony_check_realm(ngx_conf_t *cf, void *post, void *data);
 
 
 extern ngx_conf_enum_t  ngx_http_phrony_failures[];
+extern ngx_conf_enum_t  ngx_http_phrony_duplicates[];
 extern ngx_conf_enum_t  ngx_http_phrony_log_levels[];
 
 

@@ -5,6 +5,8 @@
 
 
 #include "ngx_http_phrony_filter.h"
+#include "ngx_http_phrony_copy.h"
+#include "ngx_http_phrony_edit.h"
 #include "ngx_http_phrony_headers.h"
 #include "ngx_http_phrony_settle.h"
 
@@ -14,10 +16,14 @@ static ngx_int_t ngx_http_phrony_limit_headers(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_uint_t ngx_http_phrony_readable(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_answer_to_start(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_keep_on(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_phrony_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_phrony_pass(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in);
 static ngx_uint_t ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx,
     ngx_chain_t *in);
 static void ngx_http_phrony_discard(ngx_http_request_t *r, ngx_chain_t *in);
@@ -69,7 +75,36 @@ ngx_http_phrony_header_filter(ngx_http_request_t *r)
         r->filter_need_in_memory = 1;
     }
 
+    if (ctx->scan && ctx->unsettled
+        && ngx_http_phrony_answer_to_start(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_phrony_keep_on(r, ctx, ngx_http_next_header_filter(r));
+}
+
+
+/* The answer to a claim is to be kept; that to a duplicate is to say so. */
+
+static ngx_int_t
+ngx_http_phrony_answer_to_start(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx)
+{
+    if (ctx->op.delivery.claimed) {
+        return ngx_http_phrony_copy_begin(r, ctx);
+    }
+
+    switch (ctx->op.delivery.duplicate) {
+
+    case PHRONY_DUPLICATE_MISMATCH:
+    case PHRONY_DUPLICATE_IN_PROGRESS:
+    case PHRONY_DUPLICATE_DONE:
+        return ngx_http_phrony_edit_begin(r, ctx);
+
+    default:
+        return NGX_OK;
+    }
 }
 
 
@@ -177,8 +212,12 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_phrony_module);
 
-    if (ctx == NULL || !(ctx->scan || ctx->unsettled)) {
+    if (ctx == NULL) {
         return ngx_http_next_body_filter(r, in);
+    }
+
+    if (!(ctx->scan || ctx->unsettled)) {
+        return ngx_http_phrony_pass(r, ctx, in);
     }
 
     if (ngx_http_phrony_read_answer(ctx, in)) {
@@ -193,11 +232,11 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
         ctx->scan = 0;
 
-        return ctx->orphaned ? NGX_ERROR : ngx_http_next_body_filter(r, in);
+        return ctx->orphaned ? NGX_ERROR : ngx_http_phrony_pass(r, ctx, in);
     }
 
     if (!ctx->orphaned) {
-        rc = ngx_http_next_body_filter(r, in);
+        rc = ngx_http_phrony_pass(r, ctx, in);
         rc = ngx_http_phrony_keep_on(r, ctx, rc);
 
         if (!ctx->orphaned) {
@@ -208,6 +247,29 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_http_phrony_discard(r, in);
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_phrony_pass(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
+    ngx_chain_t *in)
+{
+    ngx_int_t     rc;
+    ngx_chain_t  *out;
+
+    if (ctx->edit == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ngx_http_phrony_edit_chain(r, ctx, in, &out) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_next_body_filter(r, out);
+
+    ngx_http_phrony_edit_sent(r, ctx, out);
+
+    return rc;
 }
 
 
@@ -226,6 +288,7 @@ ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in)
             len = (size_t) (b->last - b->pos);
 
             phrony_answer_read(&ctx->answer, b->pos, len);
+            ngx_http_phrony_copy_read(ctx, b->pos, len);
 
             if (ctx->rest > 0) {
                 ctx->rest -= (off_t) len;

@@ -29,12 +29,21 @@ static ngx_http_phrony_header_name_t  ngx_http_phrony_header_names[] = {
     { ngx_string("access-control-request-method"),
       NGX_HTTP_PHRONY_HEADER_REQUEST_METHOD, 0 },
 
+    { ngx_string("x-phrony-duplicate-delivery"),
+      NGX_HTTP_PHRONY_HEADER_DUPLICATE, 0 },
+
     { ngx_null_string, NGX_HTTP_PHRONY_HEADER_MAX, 0 }
 };
 
 
 static void ngx_http_phrony_headers_match(ngx_table_elt_t *h,
     ngx_http_phrony_header_value_t *values);
+static ngx_http_phrony_header_name_t *ngx_http_phrony_headers_name(
+    ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_phrony_headers_find(ngx_list_part_t *part,
+    ngx_http_phrony_header_t header);
+static ngx_int_t ngx_http_phrony_headers_cut(ngx_list_t *list,
+    ngx_list_part_t *part, ngx_list_part_t *before, ngx_uint_t i);
 
 
 /* A bit for each length that a name above has; most fields have another. */
@@ -87,6 +96,20 @@ ngx_http_phrony_headers_match(ngx_table_elt_t *h,
 {
     ngx_http_phrony_header_name_t  *name;
 
+    name = ngx_http_phrony_headers_name(h);
+
+    if (name) {
+        values[name->header].count++;
+        values[name->header].value = h->value;
+    }
+}
+
+
+static ngx_http_phrony_header_name_t *
+ngx_http_phrony_headers_name(ngx_table_elt_t *h)
+{
+    ngx_http_phrony_header_name_t  *name;
+
     for (name = ngx_http_phrony_header_names; name->name.len; name++) {
 
         if (h->hash == name->hash
@@ -94,11 +117,114 @@ ngx_http_phrony_headers_match(ngx_table_elt_t *h,
             && ngx_memcmp(h->lowcase_key, name->name.data, name->name.len)
                == 0)
         {
-            values[name->header].count++;
-            values[name->header].value = h->value;
-            return;
+            return name;
         }
     }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_phrony_headers_remove(ngx_http_request_t *r,
+    ngx_http_phrony_header_t header)
+{
+    ngx_uint_t        i;
+    ngx_list_t       *list;
+    ngx_list_part_t  *part, *before, *next;
+
+    list = &r->headers_in.headers;
+
+    before = NULL;
+
+    for (part = &list->part; part; part = next) {
+
+        i = ngx_http_phrony_headers_find(part, header);
+
+        if (i < part->nelts
+            && ngx_http_phrony_headers_cut(list, part, before, i) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        next = part->next;
+
+        if (part->nelts || before == NULL) {
+            before = part;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_phrony_headers_find(ngx_list_part_t *part,
+    ngx_http_phrony_header_t header)
+{
+    ngx_uint_t                      i;
+    ngx_table_elt_t                *h;
+    ngx_http_phrony_header_name_t  *name;
+
+    h = part->elts;
+
+    for (i = 0; i < part->nelts; i++) {
+        name = ngx_http_phrony_headers_name(&h[i]);
+
+        if (name && name->header == header) {
+            break;
+        }
+    }
+
+    return i;
+}
+
+
+/*
+ * Takes element "i" out of a part, of which two parts become.  Only the first
+ * part of a list may be empty, since who walks through one expects no other;
+ * and the last one is full, or the next element would be put behind it, if it
+ * has lost its end.
+ */
+
+static ngx_int_t
+ngx_http_phrony_headers_cut(ngx_list_t *list, ngx_list_part_t *part,
+    ngx_list_part_t *before, ngx_uint_t i)
+{
+    ngx_list_part_t  *rest;
+
+    if (i + 1 < part->nelts) {
+        rest = ngx_palloc(list->pool, sizeof(ngx_list_part_t));
+        if (rest == NULL) {
+            return NGX_ERROR;
+        }
+
+        rest->elts = (u_char *) part->elts + (i + 1) * list->size;
+        rest->nelts = part->nelts - i - 1;
+        rest->next = part->next;
+
+        part->next = rest;
+
+        if (list->last == part) {
+            list->last = rest;
+            list->nalloc = rest->nelts;
+        }
+    }
+
+    part->nelts = i;
+
+    if (i || before == NULL) {
+        return NGX_OK;
+    }
+
+    before->next = part->next;
+
+    if (list->last == part) {
+        list->last = before;
+        list->nalloc = ngx_max(before->nelts, 1);
+    }
+
+    return NGX_OK;
 }
 
 

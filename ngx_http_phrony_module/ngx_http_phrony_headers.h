@@ -20,6 +20,7 @@ typedef enum {
     NGX_HTTP_PHRONY_HEADER_CONTENT_ENCODING,
     NGX_HTTP_PHRONY_HEADER_ORIGIN,
     NGX_HTTP_PHRONY_HEADER_REQUEST_METHOD,      /* Access-Control-… */
+    NGX_HTTP_PHRONY_HEADER_DUPLICATE,           /* our own annotation */
     NGX_HTTP_PHRONY_HEADER_MAX
 } ngx_http_phrony_header_t;
 
@@ -49,6 +50,15 @@ ngx_table_elt_t *ngx_http_phrony_headers_add(ngx_http_request_t *r,
 
 #define ngx_http_phrony_add_header(r, name, value)                            \
     ngx_http_phrony_headers_add(r, name, sizeof(name) - 1, value)
+
+/*
+ * Removes the request's fields of this name, so that the upstream does not get
+ * them.  The others stay where they are: nginx points to some of them.
+ * Returns NGX_OK, or NGX_ERROR if there is no memory.
+ */
+
+ngx_int_t ngx_http_phrony_headers_remove(ngx_http_request_t *r,
+    ngx_http_phrony_header_t header);
 
 /*
  * Asks the upstream for an answer that is not encoded, since it is going to

@@ -13,6 +13,7 @@
 #include "ngx_http_phrony_access.h"
 #include "ngx_http_phrony_admit.h"
 #include "ngx_http_phrony_conf.h"
+#include "ngx_http_phrony_delivery.h"
 #include "ngx_http_phrony_digest.h"
 #include "ngx_http_phrony_filter.h"
 #include "ngx_http_phrony_headers.h"
@@ -185,6 +186,27 @@ static ngx_command_t  ngx_http_phrony_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_phrony_loc_conf_t, run_ttl),
+      &ngx_http_phrony_ttl_post },
+
+    { ngx_string("phrony_duplicates"),
+      NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_phrony_loc_conf_t, duplicates),
+      ngx_http_phrony_duplicates },
+
+    { ngx_string("phrony_delivery_id"),
+      NGX_HTTP_PHRONY_CONF|NGX_CONF_1MORE,
+      ngx_http_phrony_delivery_ids,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("phrony_delivery_ttl"),
+      NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_phrony_loc_conf_t, delivery_ttl),
       &ngx_http_phrony_ttl_post },
 
     { ngx_string("phrony_terminal_status"),

@@ -56,6 +56,14 @@ typedef struct {
 } ngx_http_phrony_place_t;
 
 
+/* Where to look for a delivery id: a field of the request, or a variable. */
+
+typedef struct {
+    ngx_str_t                    field;         /* as in $http_..., or empty */
+    ngx_int_t                    index;
+} ngx_http_phrony_delivery_source_t;
+
+
 /* The phrony_redis directives; redis.url is empty without "phrony_redis". */
 
 typedef struct {
@@ -110,6 +118,9 @@ typedef struct {
     ngx_uint_t                   store_failure; /* ngx_http_phrony_failure_t */
     ngx_msec_t                   reservation_ttl;
     ngx_msec_t                   run_ttl;
+    ngx_uint_t                   duplicates;    /* phrony_delivery_mode_t */
+    ngx_array_t                 *delivery_ids;  /* of sources */
+    ngx_msec_t                   delivery_ttl;
     ngx_array_t                 *terminal_status;   /* of phrony_str_t */
     size_t                       max_body;
     ngx_int_t                    bytes_per_token;

@@ -11,6 +11,7 @@
 
 
 #define NGX_HTTP_PHRONY_UNAVAILABLE_RETRY  1000     /* ms */
+#define NGX_HTTP_PHRONY_PROGRESS_RETRY     1000
 
 
 static ngx_int_t ngx_http_phrony_refuse_headers(ngx_http_request_t *r,
@@ -110,6 +111,13 @@ ngx_http_phrony_log_refusal(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
     if (wait >= 0) {
         ngx_sprintf(retry, ", retry after %Ls%Z", wait);
+    }
+
+    if (ctx->reason == PHRONY_REASON_NONE) {
+        ngx_log_error(ctx->conf->log_level, r->connection->log, 0,
+                      "phrony would replay, trigger: %s, key: %s",
+                      trigger, key);
+        return;
     }
 
     info = phrony_reason_info(ctx->reason);
@@ -218,6 +226,10 @@ ngx_http_phrony_retry_after(ngx_http_phrony_ctx_t *ctx)
     ngx_uint_t       i;
     phrony_limit_t  *limit;
 
+    if (ctx->reason == PHRONY_REASON_DELIVERY_IN_PROGRESS) {
+        return phrony_fields_seconds(NGX_HTTP_PHRONY_PROGRESS_RETRY);
+    }
+
     if (ctx->reason == PHRONY_REASON_STORE_UNAVAILABLE
         || ctx->reason == PHRONY_REASON_POLICY_UNAVAILABLE)
     {
@@ -228,7 +240,7 @@ ngx_http_phrony_retry_after(ngx_http_phrony_ctx_t *ctx)
         return -1;
     }
 
-    wait = 0;
+    wait = -1;
 
     for (i = 0; i < PHRONY_LIMIT_MAX; i++) {
         limit = &ctx->op.limits[i];
@@ -244,7 +256,7 @@ ngx_http_phrony_retry_after(ngx_http_phrony_ctx_t *ctx)
         wait = ngx_max(wait, limit->wait);
     }
 
-    return phrony_fields_seconds(wait);
+    return (wait < 0) ? -1 : phrony_fields_seconds(wait);
 }
 
 

@@ -21,7 +21,7 @@ ngx_int_t ngx_http_phrony_refuse(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, phrony_reason_t reason);
 
 
-/* Logs a refusal, or one that a dry run did not make. */
+/* Logs a refusal, or a refusal or replay that a dry run did not make. */
 
 void ngx_http_phrony_log_refusal(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);

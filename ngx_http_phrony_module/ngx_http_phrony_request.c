@@ -133,6 +133,8 @@ ngx_http_phrony_cleanup(void *data)
 
     ngx_http_phrony_settle(ctx);
     ngx_http_phrony_forget(ctx);
+
+    ngx_free(ctx->op.delivery.stored.data);
 }
 
 

@@ -16,7 +16,8 @@ typedef enum {
     NGX_HTTP_PHRONY_ADMITTED,       /* a start, counted or allowed */
     NGX_HTTP_PHRONY_PASSED,         /* a request that starts nothing */
     NGX_HTTP_PHRONY_REFUSED,
-    NGX_HTTP_PHRONY_DRY_RUN         /* would have been refused */
+    NGX_HTTP_PHRONY_DRY_RUN,        /* would have been refused, or replayed */
+    NGX_HTTP_PHRONY_REPLAYED
 } ngx_http_phrony_outcome_t;
 
 
@@ -50,6 +51,18 @@ typedef enum {
  */
 
 typedef struct ngx_http_phrony_ctx_s  ngx_http_phrony_ctx_t;
+typedef struct ngx_http_phrony_edit_s  ngx_http_phrony_edit_t;
+
+
+/* A copy of the answer to a start, as phrony_stored.h packs it. */
+
+typedef struct {
+    u_char                      *start;         /* NULL: there is none */
+    u_char                      *last;
+    u_char                      *end;
+    size_t                       max;           /* bytes, of all */
+} ngx_http_phrony_copy_t;
+
 
 struct ngx_http_phrony_ctx_s {
     ngx_http_request_t          *request;
@@ -96,6 +109,9 @@ struct ngx_http_phrony_ctx_s {
     phrony_body_error_t          body_error;
     ngx_phrony_op_t              op;
     phrony_answer_t              answer;
+    ngx_http_phrony_copy_t       copy;
+    ngx_http_phrony_edit_t      *edit;          /* NULL: the answer stays as
+                                                   it is */
 
     ngx_event_t                  event;         /* the answer is there */
     ngx_msec_t                   since;         /* the store was asked */

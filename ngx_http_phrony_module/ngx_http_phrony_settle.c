@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_phrony_settle.h"
+#include "ngx_http_phrony_copy.h"
 
 
 typedef enum {
@@ -15,6 +16,10 @@ typedef enum {
 } ngx_http_phrony_exchange_t;
 
 
+static void ngx_http_phrony_settle_delivery(ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_exchange_t exchange);
+static ngx_phrony_receipt_event_t ngx_http_phrony_receipt_event(
+    ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_exchange_t exchange);
 static ngx_http_phrony_exchange_t ngx_http_phrony_judge(
     ngx_http_request_t *r);
 static ngx_http_phrony_exchange_t ngx_http_phrony_judge_exchange(
@@ -47,6 +52,8 @@ ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
                    "phrony settle, exchange: %d, leased: %ui",
                    exchange, (ngx_uint_t) ctx->op.leased);
 
+    ngx_http_phrony_settle_delivery(ctx, exchange);
+
     if (exchange == NGX_HTTP_PHRONY_UNKNOWN) {
         ngx_http_phrony_settle_unknown(ctx, exchange);
         return;
@@ -75,6 +82,68 @@ ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
                                              ngx_http_phrony_module);
         pmcf->store->settle(pmcf->store, &settlement);
     }
+}
+
+
+/* What became of the claim that the start had on its delivery. */
+
+static void
+ngx_http_phrony_settle_delivery(ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_exchange_t exchange)
+{
+    ngx_phrony_receipt_t          receipt;
+    ngx_phrony_delivery_t        *delivery;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    delivery = &ctx->op.delivery;
+
+    if (!delivery->claimed) {
+        return;
+    }
+
+    ngx_memzero(&receipt, sizeof(ngx_phrony_receipt_t));
+
+    receipt.event = ngx_http_phrony_receipt_event(ctx, exchange);
+    receipt.owner = delivery->owner;
+    receipt.trigger_id = ctx->trigger->id;
+    receipt.workspace_id = *ngx_http_phrony_workspace_id(ctx);
+    receipt.ttl = delivery->ttl;
+
+    ngx_memcpy(receipt.digest, delivery->digest, NGX_PHRONY_DIGEST_LEN);
+    ngx_memcpy(receipt.fingerprint, delivery->fingerprint,
+               NGX_PHRONY_DIGEST_LEN);
+
+    if (receipt.event == NGX_PHRONY_RECEIPT_DONE) {
+        ngx_http_phrony_copy_done(ctx, &receipt.stored);
+    }
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_phrony_module);
+    pmcf->store->deliver(pmcf->store, &receipt);
+}
+
+
+/* An answer of which the end is missing may have begun otherwise as well. */
+
+static ngx_phrony_receipt_event_t
+ngx_http_phrony_receipt_event(ngx_http_phrony_ctx_t *ctx,
+    ngx_http_phrony_exchange_t exchange)
+{
+    switch (exchange) {
+
+    case NGX_HTTP_PHRONY_UNREACHED:
+    case NGX_HTTP_PHRONY_DECLINED:
+        return NGX_PHRONY_RECEIPT_FORGET;
+
+    case NGX_HTTP_PHRONY_STARTED:
+        return (ctx->whole || ctx->request->header_only)
+               ? NGX_PHRONY_RECEIPT_DONE : NGX_PHRONY_RECEIPT_UNKNOWN;
+
+    case NGX_HTTP_PHRONY_UNKNOWN:
+        break;
+    }
+
+    return NGX_PHRONY_RECEIPT_UNKNOWN;
 }
 
 

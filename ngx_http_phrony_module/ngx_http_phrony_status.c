@@ -7,7 +7,7 @@
 #include "ngx_http_phrony_status.h"
 
 
-#define NGX_HTTP_PHRONY_STATUS_LEN  4096
+#define NGX_HTTP_PHRONY_STATUS_LEN  8192
 
 
 static u_char *ngx_http_phrony_status_store(u_char *p, u_char *last,
@@ -88,12 +88,13 @@ ngx_http_phrony_status_store(u_char *p, u_char *last,
 
     return ngx_slprintf(p, last,
                         ",\"store\":{\"name\":\"%V\",\"triggers\":%ui,"
-                        "\"leases\":%ui,\"ended\":%ui,\"evicted\":%ui,"
+                        "\"leases\":%ui,\"ended\":%ui,\"deliveries\":%ui,"
+                        "\"evicted\":%ui,"
                         "\"exhausted\":%ui,\"repaired\":%ui,"
                         "\"untold\":%ui,\"size\":%uz,\"free\":%uz}",
                         &pmcf->store->label, s.triggers, s.leases, s.ended,
-                        s.evicted, s.exhausted, s.repaired, s.untold,
-                        s.size, s.free);
+                        s.deliveries, s.evicted, s.exhausted, s.repaired,
+                        s.untold, s.size, s.free);
 }
 
 
@@ -153,9 +154,9 @@ ngx_http_phrony_status_requests(u_char *p, u_char *last,
 
     p = ngx_slprintf(p, last,
                      ",\"requests\":{\"admitted\":%uA,\"passed\":%uA,"
-                     "\"dry_run\":%uA,\"refused\":{",
+                     "\"dry_run\":%uA,\"replayed\":%uA,\"refused\":{",
                      counters->admitted, counters->passed,
-                     counters->dry_run);
+                     counters->dry_run, counters->replayed);
 
     for (i = PHRONY_REASON_NONE + 1; i < PHRONY_REASON_MAX; i++) {
         p = ngx_slprintf(p, last, "%s\"%V\":%uA",
@@ -163,7 +164,15 @@ ngx_http_phrony_status_requests(u_char *p, u_char *last,
                          &phrony_reason_info(i)->code, counters->refused[i]);
     }
 
+    p = ngx_slprintf(p, last, "}},\"duplicates\":{");
+
+    for (i = PHRONY_DUPLICATE_NONE + 1; i < PHRONY_DUPLICATE_MAX; i++) {
+        p = ngx_slprintf(p, last, "%s\"%V\":%uA",
+                         i == PHRONY_DUPLICATE_NONE + 1 ? "" : ",",
+                         phrony_duplicate_name(i), counters->duplicates[i]);
+    }
+
     return ngx_slprintf(p, last,
-                        "}},\"outcomes\":{\"unknown\":%uA,\"unbound\":%uA}",
+                        "},\"outcomes\":{\"unknown\":%uA,\"unbound\":%uA}",
                         counters->unknown, counters->unbound);
 }

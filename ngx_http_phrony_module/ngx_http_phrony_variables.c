@@ -99,7 +99,8 @@ static ngx_str_t  ngx_http_phrony_outcomes[] = {
     ngx_string("admitted"),
     ngx_string("passed"),
     ngx_string("refused"),
-    ngx_string("dry_run")
+    ngx_string("dry_run"),
+    ngx_string("replayed")
 };
 
 
@@ -257,13 +258,22 @@ ngx_http_phrony_variable_reason(ngx_http_request_t *r,
 }
 
 
-/* No delivery is told from another yet, so none is a duplicate. */
-
 static ngx_int_t
 ngx_http_phrony_variable_duplicate(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    return ngx_http_phrony_variable_set(v, NULL, 0);
+    const phrony_str_t     *name;
+    ngx_http_phrony_ctx_t  *ctx;
+
+    ctx = ngx_http_phrony_variable_ctx(r->main);
+
+    if (ctx == NULL || !ctx->asked) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    name = phrony_duplicate_name(ctx->op.delivery.duplicate);
+
+    return ngx_http_phrony_variable_set(v, name->data, name->len);
 }
 
 

@@ -278,6 +278,17 @@ subtest 'answers on demand' => sub {
         . "Content-Length: 1000\r\n\r\nx");
     is $early->response->status, 413, 'early';
 
+    my $held = $c->open_connection;
+    my $before = $up->count;
+    $held->send($c->request_bytes(POST => "/v1/agents/$agent/runs",
+        key => $key, json => {}, stand_in => {hold => 1, status => 409}));
+    wait_for { $up->requests_after($before) } 5, 'the request';
+    start(headers => ['X-Number' => 2]);
+    is_deeply [map { $up->field($_, 'X-Number') // 'none' }
+        $up->requests_after($before)], ['none', 2], 'those after others';
+    is $up->release->{released}, 1, 'hold';
+    is $held->response->status, 409, 'until it is released';
+
     $up->plan({status => 500}, '', {status => 502});
     is_deeply [map { start()->status } 1 .. 4], [500, 202, 502, 202], 'a plan';
 };

@@ -67,9 +67,9 @@ subtest 'the page' => sub {
     like $r->body, qr/\}\n\z/, 'ends its line';
     like $json->{version}, qr/\A\d+\.\d+\.\d+\z/, 'version';
     is_deeply [sort keys %$json],
-        [qw(outcomes policy requests store version)], 'parts';
-    is_deeply [sort keys %{$json->{store}}], [qw(ended evicted exhausted
-        free leases name repaired size triggers untold)], 'store';
+        [qw(duplicates outcomes policy requests store version)], 'parts';
+    is_deeply [sort keys %{$json->{store}}], [qw(deliveries ended evicted
+        exhausted free leases name repaired size triggers untold)], 'store';
     is $json->{store}{name}, 'memory', 'which store';
     is $json->{store}{size}, 4 * 1024 * 1024, 'its size';
     cmp_ok $json->{store}{free}, '>', 3 * 1024 * 1024, 'most of it is free';
@@ -77,8 +77,10 @@ subtest 'the page' => sub {
         'the policy';
     cmp_ok $json->{policy}{bytes}, '>', 100, 'its size';
     is_deeply [sort keys %{$json->{requests}}],
-        [qw(admitted dry_run passed refused)], 'requests';
-    cmp_ok scalar keys %{$json->{requests}{refused}}, '>=', 19,
+        [qw(admitted dry_run passed refused replayed)], 'requests';
+    is_deeply $json->{duplicates}, {mismatch => 0, 'in-progress' => 0,
+        done => 0, unknown => 0}, 'duplicates';
+    cmp_ok scalar keys %{$json->{requests}{refused}}, '>=', 22,
         'every reason';
     is_deeply $json->{outcomes}, {unknown => 0, unbound => 0}, 'outcomes';
 
@@ -114,6 +116,13 @@ for (['a start', sub { $run = start_run('runs', key => 'alice')
      ['a start that the upstream refuses', sub { start_run('runs',
             key => 'alice', stand_in => {status => 400}) },
         {'requests.admitted' => 1}],
+     ['a delivery', sub { start_run('alpha', key => 'alice',
+            headers => ['Idempotency-Key' => 'one']) },
+        {'requests.admitted' => 1, 'store.leases' => 1, 'store.triggers' => 1,
+        'store.deliveries' => 1}],
+     ['a duplicate', sub { start_run('alpha', key => 'alice',
+            headers => ['Idempotency-Key' => 'one']) },
+        {'requests.replayed' => 1, 'duplicates.done' => 1}],
      ['a method', sub { req(GET => path('alpha')) },
         {'requests.refused.method_not_allowed' => 1}],
      ['no key', sub { req(POST => path('alpha')) },
@@ -128,8 +137,7 @@ for (['a start', sub { $run = start_run('runs', key => 'alice')
             type => 'a/b') }, {'requests.refused.content_type' => 1}],
      ['a rate', sub { start_run('alpha', key => 'alice',
             stand_in => {status => 400}) for 1 .. 5 },
-        {'requests.admitted' => 3, 'requests.refused.rate_limited' => 2,
-        'store.triggers' => 1}],
+        {'requests.admitted' => 2, 'requests.refused.rate_limited' => 3}],
      ['an outcome that is not known', sub { start_run('beta', key => 'bob',
             stand_in => {status => 502}) },
         {'requests.admitted' => 1, 'outcomes.unknown' => 1,
@@ -152,7 +160,7 @@ wait_for { start_run('runs', key => 'alice', stand_in => {status => 400})
 is status()->{store}{leases} <= 1, 1, 'leases that expired are not counted';
 
 ok $nginx->reload, 'reload';
-is status()->{requests}{refused}{rate_limited}, 2, 'the counters stand';
+is status()->{requests}{refused}{rate_limited}, 3, 'the counters stand';
 
 
 done_testing();

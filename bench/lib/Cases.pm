@@ -8,12 +8,15 @@ use warnings;
 
 our $TRIGGERS = 10;
 
+my $samples = 0;
+
 my $BODY = '{"input":{"text":"Summarise the tickets of today, please"}}';
 
 
 # name      on the command line
 # title     in the table
 # request   start, run or sessions
+# id        its delivery id: "each" has its own, or all of a key have "one"
 # key       what stands before the number in the key's clear text
 # port      the server that is asked: open, known or shut
 # expect    status by gateway; a gateway that is not named is not asked
@@ -62,6 +65,29 @@ our @LIST = (
         expect  => { plain => 202, phrony => 202, redis => 202 },
         target  => { redis => [1.60, 1.60] },
         asks    => 1,
+    },
+    {
+        name    => 'delivery',
+        title   => 'start with a delivery id, admitted (POST, 202)',
+        request => 'start',
+        id      => 'each',
+        key     => 'phk_bench_',
+        port    => 'open',
+        expect  => { plain => 202, phrony => 202, redis => 202 },
+        target  => { phrony => [1.20, 1.25], redis => [1.40, 1.55] },
+        asks    => 1,
+        calls   => 0.3,
+    },
+    {
+        name    => 'replay',
+        title   => 'start, replayed (POST, 202)',
+        request => 'start',
+        id      => 'one',
+        key     => 'phk_bench_',
+        port    => 'known',
+        expect  => { plain => 202, phrony => 202, redis => 202 },
+        target  => { phrony => [1, 1], redis => [1, 1] },
+        asks    => 0,
     },
     {
         name    => 'refused',
@@ -139,7 +165,7 @@ sub parts {
             . 'Content-Length: ' . length($BODY) . "\r\n\r\n$BODY";
     }
 
-    return { head => \@head, tail => $tail };
+    return { head => \@head, tail => $tail, id => $case->{id} };
 }
 
 
@@ -148,7 +174,14 @@ sub parts {
 sub request {
     my ($parts, $n) = @_;
 
-    return $parts->{head}[$n % $TRIGGERS] . $n . $parts->{tail};
+    my $id = '';
+
+    if ($parts->{id}) {
+        $id = $parts->{id} eq 'one' ? "key-$n" : 'sample-' . ++$samples;
+        $id = "\r\nIdempotency-Key: $id";
+    }
+
+    return $parts->{head}[$n % $TRIGGERS] . $n . $id . $parts->{tail};
 }
 
 
@@ -161,7 +194,9 @@ sub write_lua {
 
     print $out "return { head = {\n";
     print $out '    ', lua_string($_), ",\n" for @{$parts->{head}};
-    print $out "}, tail = ", lua_string($parts->{tail}), " }\n";
+    print $out "}, tail = ", lua_string($parts->{tail});
+    print $out ", id = ", lua_string($parts->{id}) if $parts->{id};
+    print $out " }\n";
 
     close $out or die "$file: $!\n";
 }

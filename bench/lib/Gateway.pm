@@ -40,7 +40,7 @@ my $LIMITS_SHUT = 'limit_req  zone=shut;'
 # A run is known for two seconds where very many are started, so that what
 # the zone holds does not grow; where runs are read, as long as by default.
 
-my $PHRONY_OPEN = 'phrony  on; phrony_run_ttl  2s;';
+my $PHRONY_OPEN = 'phrony  on; phrony_run_ttl  2s; phrony_delivery_ttl  2s;';
 my $PHRONY = 'phrony  on;';
 
 my $PHRONY_HTTP = 'phrony_zone  bench:64m; phrony_policy  file={{policy}};';

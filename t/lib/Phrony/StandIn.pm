@@ -117,6 +117,17 @@ sub last_request {
 }
 
 
+# Those after the first so many.
+
+sub requests_after {
+    my ($self, $count) = @_;
+
+    my $more = $self->count - $count;
+
+    return $more > 0 ? $self->_requests("requests?last=$more") : ();
+}
+
+
 # How many there were, whatever their size.
 
 sub count { $_[0]->state->{requests} }
@@ -140,6 +151,11 @@ sub field {
 sub state { $_[0]->_call(GET => 'state') }
 sub runs  { $_[0]->_call(GET => 'runs') }
 sub reset { $_[0]->_call(POST => 'reset') }
+
+
+# Lets those requests be answered that asked for "hold".
+
+sub release { $_[0]->_call(POST => 'release') }
 
 
 # Sets a run's status and other members; sends an event to its streams; lays

@@ -23,6 +23,7 @@ package Phrony::Upstream;
 #   pieces=N          the body in pieces of N bytes, gap=S seconds apart
 #   delay=S           seconds before the answer; body-delay=S before its body
 #   hang=1            no answer at all
+#   hold=1            no answer until POST /_control/release
 #   early=1           answers when the request's head is there
 #   break=WHERE       ends the connection: request (when the head is there),
 #                     before (the answer), in-header, in-body
@@ -47,6 +48,7 @@ package Phrony::Upstream;
 #   POST   /_control/runs/ID     {"status": …, "output": …}: changes a run
 #   POST   /_control/events/ID   an object: sent to the run's open streams
 #   POST   /_control/plan        ["status=500", "", …]: for the next requests
+#   POST   /_control/release     lets the answers go that are held
 #   POST   /_control/reset       forgets everything
 
 use Mojo::Base -base, -signatures;
@@ -252,6 +254,8 @@ sub _answer ($self, $c) {
         return $self->_break($c) if ($asked->{break} // '') eq 'before';
         $self->_send($c, $self->_compose($c));
     };
+
+    return push @{$self->{held}}, $answer if $asked->{hold};
 
     $asked->{delay} ? Mojo::IOLoop->timer($asked->{delay} => $answer)
                     : $answer->();
@@ -968,6 +972,12 @@ sub _control ($self, $c) {
     if ($call eq 'POST /_control/plan') {
         push @{$self->{plan}}, @{$data || []};
         return {status => 200, json => {planned => scalar @{$self->{plan}}}};
+    }
+
+    if ($call eq 'POST /_control/release') {
+        my @held = splice @{$self->{held} || []};
+        $_->() for @held;
+        return {status => 200, json => {released => scalar @held}};
     }
 
     if ($call eq 'POST /_control/reset') {
