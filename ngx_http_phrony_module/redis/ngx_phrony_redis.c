@@ -256,7 +256,7 @@ ngx_phrony_redis_send(ngx_phrony_redis_t *redis,
 
     command->deadline = ngx_current_msec + redis->conf->timeout;
 
-    node = redis->topology->route(redis, command->slot);
+    node = ngx_phrony_redis_route(redis, command->slot);
 
     if (node && ngx_phrony_redis_push(node, command) == NGX_OK) {
         return NGX_OK;
@@ -305,9 +305,20 @@ ngx_phrony_redis_ready(ngx_phrony_redis_t *redis, ngx_uint_t slot)
 {
     ngx_phrony_redis_node_t  *node;
 
-    node = redis->topology->route(redis, slot);
+    node = ngx_phrony_redis_route(redis, slot);
 
     return node && ngx_phrony_redis_node_ready(node);
+}
+
+
+ngx_phrony_redis_node_t *
+ngx_phrony_redis_route(ngx_phrony_redis_t *redis, ngx_uint_t slot)
+{
+    if (redis->closing) {
+        return NULL;
+    }
+
+    return redis->topology->route(redis, slot);
 }
 
 

@@ -39,6 +39,8 @@ static ngx_uint_t ngx_phrony_redis_greeting_refused(
     ngx_phrony_redis_greeting_t *greeting, const phrony_resp_t *reply);
 static ngx_uint_t ngx_phrony_redis_greeting_wrong(
     ngx_phrony_redis_greeting_t *greeting, const phrony_resp_t *reply);
+static void ngx_phrony_redis_greeting_fail(
+    ngx_phrony_redis_greeting_t *greeting, const phrony_resp_t *reply);
 static ngx_uint_t ngx_phrony_redis_quotes(const phrony_str_t *text,
     const ngx_str_t *secret);
 
@@ -194,7 +196,6 @@ static void
 ngx_phrony_redis_greeting_handler(ngx_phrony_redis_command_t *command,
     ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
 {
-    u_char                        text[NGX_PHRONY_REDIS_TEXT_LEN];
     ngx_phrony_redis_node_t      *node;
     ngx_phrony_redis_greeting_t  *greeting;
 
@@ -226,10 +227,7 @@ ngx_phrony_redis_greeting_handler(ngx_phrony_redis_command_t *command,
         ? ngx_phrony_redis_greeting_refused(greeting, reply)
         : ngx_phrony_redis_greeting_wrong(greeting, reply))
     {
-        ngx_phrony_redis_text(node->redis, text,
-                              ngx_phrony_redis_greetings[greeting->kind],
-                              reply);
-        ngx_phrony_redis_node_fail(node, (char *) text);
+        ngx_phrony_redis_greeting_fail(greeting, reply);
         return;
     }
 
@@ -293,6 +291,28 @@ ngx_phrony_redis_greeting_wrong(ngx_phrony_redis_greeting_t *greeting,
     default:
         return reply->type != PHRONY_RESP_STATUS;
     }
+}
+
+
+static void
+ngx_phrony_redis_greeting_fail(ngx_phrony_redis_greeting_t *greeting,
+    const phrony_resp_t *reply)
+{
+    u_char                    text[NGX_PHRONY_REDIS_TEXT_LEN];
+    ngx_phrony_redis_node_t  *node;
+
+    node = greeting->node;
+
+    if (greeting->kind == NGX_PHRONY_REDIS_ROLE
+        && phrony_topology_is_master(reply) == 0)
+    {
+        ngx_phrony_redis_node_fail(node, "it is no master");
+        return;
+    }
+
+    ngx_phrony_redis_text(node->redis, text,
+                          ngx_phrony_redis_greetings[greeting->kind], reply);
+    ngx_phrony_redis_node_fail(node, (char *) text);
 }
 
 

@@ -111,7 +111,7 @@ ngx_phrony_redis_held_try(ngx_phrony_redis_held_t *held,
         return;
     }
 
-    node = redis->topology->route(redis, command->slot);
+    node = ngx_phrony_redis_route(redis, command->slot);
 
     if (node && ngx_phrony_redis_push(node, command) == NGX_OK) {
         return;

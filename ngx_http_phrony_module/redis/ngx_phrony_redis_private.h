@@ -107,6 +107,15 @@ struct ngx_phrony_redis_s {
 
 
 /*
+ * Returns the node for a slot, connected or not, or NULL; NULL while all is
+ * being closed, when a topology may have parts that are gone.
+ */
+
+ngx_phrony_redis_node_t *ngx_phrony_redis_route(ngx_phrony_redis_t *redis,
+    ngx_uint_t slot);
+
+
+/*
  * Ends a command: counts it, calls its handler, if there is one, and frees
  * it.  "reply" is NULL but for ANSWERED.
  */

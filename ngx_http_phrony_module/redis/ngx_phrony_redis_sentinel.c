@@ -23,6 +23,13 @@
 #define NGX_PHRONY_REDIS_WATCH_PAUSE      20
 #define NGX_PHRONY_REDIS_WATCH_MAX_PAUSE  500
 
+/*
+ * How long a sentinel that tells of a failover is believed against all others,
+ * in ms: they tell each other every two seconds.
+ */
+
+#define NGX_PHRONY_REDIS_WATCH_SPREAD     5000
+
 
 typedef struct {
     ngx_phrony_redis_t           *redis;
@@ -49,6 +56,12 @@ static ngx_uint_t ngx_phrony_redis_sentinel_refused(
 static void ngx_phrony_redis_sentinel_destroy(ngx_phrony_redis_t *redis);
 
 static void ngx_phrony_redis_watch_told(ngx_phrony_redis_witness_t *witness);
+static ngx_uint_t ngx_phrony_redis_watch_agreed(
+    ngx_phrony_redis_watch_t *watch);
+static ngx_uint_t ngx_phrony_redis_watch_like(ngx_phrony_redis_watch_t *watch,
+    ngx_phrony_redis_witness_t *witness);
+static ngx_uint_t ngx_phrony_redis_watch_fresh(
+    ngx_phrony_redis_witness_t *witness);
 static ngx_phrony_redis_witness_t *ngx_phrony_redis_watch_latest(
     ngx_phrony_redis_watch_t *watch);
 static ngx_uint_t ngx_phrony_redis_watch_follows(
@@ -190,11 +203,9 @@ ngx_phrony_redis_sentinel_destroy(ngx_phrony_redis_t *redis)
         ngx_phrony_redis_node_destroy(watch->witnesses[i].node);
     }
 
-    ngx_phrony_redis_channel_destroy(watch->channel);
+    /* what ends with them may look for a master */
 
-    if (watch->master) {
-        ngx_phrony_redis_node_destroy(watch->master);
-    }
+    ngx_phrony_redis_watch_replace(watch, NULL, NULL);
 
     ngx_phrony_redis_held_close(&watch->held);
 
@@ -207,10 +218,12 @@ ngx_phrony_redis_sentinel_destroy(ngx_phrony_redis_t *redis)
 static void
 ngx_phrony_redis_watch_told(ngx_phrony_redis_witness_t *witness)
 {
+    ngx_uint_t                   agreed;
     ngx_phrony_redis_watch_t    *watch;
     ngx_phrony_redis_witness_t  *latest;
 
     watch = witness->data;
+    agreed = ngx_phrony_redis_watch_agreed(watch);
     latest = ngx_phrony_redis_watch_latest(watch);
 
     if (latest == NULL) {
@@ -226,12 +239,85 @@ ngx_phrony_redis_watch_told(ngx_phrony_redis_witness_t *witness)
 
     if (watch->master
         && ngx_phrony_redis_node_ready(watch->master)
-        && latest->epoch < watch->epoch)
+        && latest->epoch < watch->epoch
+        && !agreed)
     {
         return;
     }
 
     ngx_phrony_redis_watch_follow(watch, latest);
+}
+
+
+/*
+ * Returns 1 if more than half of all sentinels name one master.  Those who
+ * contradict them with nothing but an old word, whatever its epoch, are
+ * overruled then.
+ */
+
+static ngx_uint_t
+ngx_phrony_redis_watch_agreed(ngx_phrony_redis_watch_t *watch)
+{
+    ngx_uint_t                   i;
+    ngx_phrony_redis_witness_t  *witness, *common;
+
+    common = NULL;
+
+    for (i = 0; i < watch->nwitnesses && common == NULL; i++) {
+        witness = &watch->witnesses[i];
+
+        if (ngx_phrony_redis_watch_like(watch, witness) * 2
+            > watch->nwitnesses)
+        {
+            common = witness;
+        }
+    }
+
+    if (common == NULL) {
+        return 0;
+    }
+
+    for (i = 0; i < watch->nwitnesses; i++) {
+        witness = &watch->witnesses[i];
+
+        witness->overruled = !ngx_phrony_redis_witness_agrees(witness, common)
+                             && !ngx_phrony_redis_watch_fresh(witness);
+    }
+
+    return 1;
+}
+
+
+/* How many name the same master as this one. */
+
+static ngx_uint_t
+ngx_phrony_redis_watch_like(ngx_phrony_redis_watch_t *watch,
+    ngx_phrony_redis_witness_t *witness)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < watch->nwitnesses; i++) {
+        n += watch->witnesses[i].heard
+             && ngx_phrony_redis_witness_agrees(&watch->witnesses[i], witness);
+    }
+
+    return n;
+}
+
+
+/*
+ * Returns 1 if others may not have heard yet of what this one says.  It may be
+ * gone meanwhile: the failover is not.
+ */
+
+static ngx_uint_t
+ngx_phrony_redis_watch_fresh(ngx_phrony_redis_witness_t *witness)
+{
+    return witness->news
+           && ngx_current_msec - witness->since
+              < NGX_PHRONY_REDIS_WATCH_SPREAD;
 }
 
 
@@ -246,7 +332,9 @@ ngx_phrony_redis_watch_latest(ngx_phrony_redis_watch_t *watch)
     for (i = 0; i < watch->nwitnesses; i++) {
         witness = &watch->witnesses[i];
 
-        if (!witness->heard) {
+        if (witness->overruled
+            || (!witness->heard && !ngx_phrony_redis_watch_fresh(witness)))
+        {
             continue;
         }
 

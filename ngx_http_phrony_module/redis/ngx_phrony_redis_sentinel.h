@@ -20,7 +20,9 @@ PHRONY_HIDDEN_BEGIN
 
 /*
  * A master that sentinels name.  All of them are asked several times a second;
- * the one that knows the latest failover is believed.
+ * the one that knows the latest failover is believed, unless more than half of
+ * all that are listed agree on another master and it has nothing new to say:
+ * then they were told of that master anew, and it was not.
  */
 
 extern const ngx_phrony_redis_topology_t  ngx_phrony_redis_sentinel;

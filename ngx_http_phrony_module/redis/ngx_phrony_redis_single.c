@@ -68,6 +68,10 @@ ngx_phrony_redis_single_start(ngx_phrony_redis_t *redis)
         return NGX_ERROR;
     }
 
+    /* a replica would only take commands to refuse them */
+
+    map->node->master = 1;
+
     if (redis->observer->nprefixes) {
         map->channel = ngx_phrony_redis_channel_create(redis, &host, port);
 

@@ -193,7 +193,10 @@ static void
 ngx_phrony_redis_witness_named(ngx_phrony_redis_witness_t *witness,
     const phrony_endpoint_t *master)
 {
+    ngx_uint_t         heard;
     static ngx_uint_t  changes;
+
+    heard = witness->heard;
 
     witness->heard = 1;
     witness->complained = 0;
@@ -207,7 +210,12 @@ ngx_phrony_redis_witness_named(ngx_phrony_redis_witness_t *witness,
         return;
     }
 
+    /* one that was told to begin anew has a lower epoch, and no failover */
+
+    witness->news = heard && witness->next_epoch >= witness->epoch;
+    witness->overruled = 0;
     witness->change = ++changes;
+    witness->since = ngx_current_msec;
     witness->epoch = witness->next_epoch;
     witness->port = (in_port_t) master->port;
     witness->host.len = master->host.len;
@@ -217,6 +225,16 @@ ngx_phrony_redis_witness_named(ngx_phrony_redis_witness_t *witness,
     ngx_log_debug3(NGX_LOG_DEBUG_EVENT, &witness->node->log, 0,
                    "redis sentinel names %V, port %d, epoch %uL",
                    &witness->host, (int) witness->port, witness->epoch);
+}
+
+
+ngx_uint_t
+ngx_phrony_redis_witness_agrees(const ngx_phrony_redis_witness_t *one,
+    const ngx_phrony_redis_witness_t *other)
+{
+    return one->port == other->port
+           && one->host.len == other->host.len
+           && ngx_memcmp(one->text, other->text, one->host.len) == 0;
 }
 
 

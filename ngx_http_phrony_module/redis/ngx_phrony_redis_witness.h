@@ -31,12 +31,17 @@ struct ngx_phrony_redis_witness_s {
 
     unsigned                      heard:1;      /* on this connection */
     unsigned                      complained:1; /* its answer was logged */
+    unsigned                      news:1;       /* it changed its mind while
+                                                   it was heard */
+    unsigned                      overruled:1;  /* by the others; the owner's,
+                                                   until it changes its mind */
     ngx_uint_t                    questions;    /* without an answer yet */
     uint64_t                      next_epoch;   /* half of an answer */
 
     uint64_t                      epoch;        /* higher after a failover */
     ngx_uint_t                    change;       /* when it changed its mind:
                                                    a number that grows */
+    ngx_msec_t                    since;        /* likewise, a time */
     in_port_t                     port;
     ngx_str_t                     host;
     u_char                        text[PHRONY_ENDPOINT_HOST_MAX];
@@ -57,6 +62,13 @@ ngx_int_t ngx_phrony_redis_witness_start(ngx_phrony_redis_witness_t *witness,
 /* Asks, unless it is not connected or an answer is still to come. */
 
 void ngx_phrony_redis_witness_ask(ngx_phrony_redis_witness_t *witness);
+
+
+/* Returns 1 if both named the same master last, whatever the epoch, else 0. */
+
+ngx_uint_t ngx_phrony_redis_witness_agrees(
+    const ngx_phrony_redis_witness_t *one,
+    const ngx_phrony_redis_witness_t *other);
 
 
 PHRONY_HIDDEN_END

@@ -35,6 +35,9 @@ static void test_killed(void);
 static void test_channels(void);
 static void test_forgotten(void);
 static void test_destroy(void);
+static void test_destroy_again(void);
+static void again_handler(ngx_phrony_redis_command_t *command,
+    ngx_phrony_redis_result_t result, const phrony_resp_t *reply);
 static void test_memory(void);
 static void start(int i);
 static void form(void);
@@ -48,6 +51,10 @@ static void answers(const char *got, const char *want, const char *name);
 static void begin_move(unsigned slot, int from, int to);
 static void take_back(unsigned slot, int from, int to);
 static void end_move(unsigned slot, int to);
+
+
+static int  again_ended;
+static int  again_taken;
 
 
 int
@@ -73,6 +80,7 @@ main(void)
     test_channels();
     test_down();
     test_destroy();
+    test_destroy_again();
     test_memory();
     test_killed();
     test_forgotten();
@@ -542,6 +550,50 @@ test_destroy(void)
     client_open();
     loop_turn();
     client_close();
+}
+
+
+/* Whose command ends then cannot send another one, wherever it goes. */
+
+static void
+test_destroy_again(void)
+{
+    int                          i;
+    char                         key[16], text[32];
+    probe_t                      probe;
+    ngx_phrony_redis_command_t  *command;
+
+    client_of(PHRONY_REDIS_CLUSTER, 0, 1);
+    follow();
+
+    again_ended = 0;
+    again_taken = 0;
+
+    for (i = 0; i < 50; i++) {
+        sprintf(key, "k%d", i);
+        sprintf(text, "GET k%d", i);
+
+        command = probe_command(&probe, text);
+        command->slot = slot_of(key);
+        command->handler = again_handler;
+        (void) ngx_phrony_redis_send(client, command);
+    }
+
+    client_close();
+
+    is_int(again_ended, 50, "each ends");
+    is_int(again_taken, 0, "no other is taken");
+}
+
+
+static void
+again_handler(ngx_phrony_redis_command_t *command,
+    ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
+{
+    static probe_t  probe;
+
+    again_ended++;
+    again_taken += client_is_ready(NULL) || probe_send(&probe, "PING");
 }
 
 

@@ -229,6 +229,11 @@ fake_greet(fake_t *fake, const phrony_resp_t *command)
         return 1;
     }
 
+    if (fake_is(command, "ROLE")) {
+        fake_say(fake, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+        return 1;
+    }
+
     if (!fake_is(command, "SCRIPT")) {
         return 0;
     }

@@ -30,6 +30,8 @@ static void test_loading(void);
 static int loading_answer(fake_t *fake, const phrony_resp_t *command);
 static void test_readonly(void);
 static int readonly_answer(fake_t *fake, const phrony_resp_t *command);
+static void test_replica(void);
+static int replica_answer(fake_t *fake, const phrony_resp_t *command);
 static void test_no_script(void);
 static int no_script_answer(fake_t *fake, const phrony_resp_t *command);
 static void test_no_permission(void);
@@ -59,6 +61,7 @@ main(void)
     test_half_sent();
     test_loading();
     test_readonly();
+    test_replica();
     test_no_script();
     test_no_permission();
     test_quoted_password();
@@ -404,7 +407,9 @@ test_loading(void)
 static int
 loading_answer(fake_t *fake, const phrony_resp_t *command)
 {
-    if (fake->connection <= 3) {
+    /* its role can be asked for all the time */
+
+    if (fake->connection <= 3 && !fake_is(command, "ROLE")) {
         fake_say(fake, "-LOADING Redis is loading the dataset in memory\r\n");
         return 1;
     }
@@ -459,6 +464,47 @@ readonly_answer(fake_t *fake, const phrony_resp_t *command)
     fake_say(fake, "-READONLY You can't write against a read only replica."
                    "\r\n");
     return 1;
+}
+
+
+/* One that is a replica is left alone, which is said once. */
+
+static void
+test_replica(void)
+{
+    int  failed;
+
+    failed = loop_lines("redis failed: ");
+
+    fake_start(replica_answer);
+    client_open();
+
+    loop_for(600);
+    ok(client_is_down(NULL), "a replica is not taken");
+    is_int(client_readies, 0, "it never was");
+    ok(client_counters.failures >= 3, "whatever it says, %d times",
+       (int) client_counters.failures);
+    ok(loop_logged("redis failed: it is no master"), "which is logged");
+    is_int(loop_lines("redis failed: ") - failed, 1, "once");
+
+    fake_shared->flag = 1;
+    ok(loop_until(client_is_ready, NULL, 3000), "until it is a master");
+
+    client_close();
+    fake_stop();
+}
+
+
+static int
+replica_answer(fake_t *fake, const phrony_resp_t *command)
+{
+    if (fake_is(command, "ROLE") && !fake_shared->flag) {
+        fake_say(fake, "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n"
+                       "$7\r\nconnect\r\n:-1\r\n");
+        return 1;
+    }
+
+    return fake_greet(fake, command);
 }
 
 

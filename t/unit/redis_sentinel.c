@@ -22,6 +22,9 @@ static void test_named(void);
 static void test_epochs(void);
 static void test_behind(void);
 static void test_tie(void);
+static void test_anew(void);
+static void test_majority(void);
+static void test_alone(void);
 static void test_away(void);
 static void test_replica(void);
 static void test_demoted(void);
@@ -33,6 +36,7 @@ static void test_destroy(void);
 static void test_memory(void);
 static void watch_start(int i, int master, int epoch, const char *conf);
 static void watch_set(int i, int master);
+static void watch_hear(int i, int master, int epoch);
 static const char *asked(void);
 static int is_a(void *data);
 static int is_b(void *data);
@@ -55,6 +59,9 @@ main(void)
     test_epochs();
     test_behind();
     test_tie();
+    test_anew();
+    test_majority();
+    test_alone();
     test_away();
     test_replica();
     test_demoted();
@@ -177,6 +184,115 @@ test_tie(void)
     client_close();
     node_kill(S);
     node_kill(S + 1);
+}
+
+
+/* Who removes a master and names another begins with epoch 0. */
+
+static void
+test_anew(void)
+{
+    watch_start(S, B, 5, "");
+
+    client_of(PHRONY_REDIS_SENTINEL, S, S);
+    client_open();
+
+    ok(loop_until(is_b, NULL, 2000), "a master after failovers");
+
+    watch_set(S, A);
+    ok(loop_until(is_a, NULL, 3000), "another, as if there had been none");
+
+    loop_for(600);
+    is_str(asked(), 1, "A", "and it remains so");
+
+    client_close();
+    node_kill(S);
+}
+
+
+/*
+ * More than half of them are needed for that, of all that are listed; a
+ * sentinel that was forgotten, or comes back, does not win over them.
+ */
+
+static void
+test_majority(void)
+{
+    int  i;
+
+    for (i = 0; i < 3; i++) {
+        watch_start(S + i, B, 5, "");
+    }
+
+    client_of(PHRONY_REDIS_SENTINEL, S, S + 2);
+    client_open();
+
+    ok(loop_until(is_b, NULL, 2000), "a master after failovers");
+
+    watch_set(S, A);
+    loop_for(1000);
+    is_str(asked(), 1, "B", "one names another");
+
+    node_kill(S + 1);
+    node_kill(S + 2);
+    loop_for(1000);
+    is_str(asked(), 1, "B", "and is the only one that is left");
+
+    watch_start(S + 1, A, 0, "");
+    ok(loop_until(is_a, NULL, 3000), "a second one does");
+
+    watch_start(S + 2, B, 5, "");
+    loop_for(1500);
+    is_str(asked(), 1, "A", "the third comes back with what it knew");
+
+    node_kill(S);
+    loop_for(1000);
+    is_str(asked(), 1, "A", "and is one of two");
+
+    client_close();
+    node_kill(S + 1);
+    node_kill(S + 2);
+}
+
+
+/*
+ * One that tells of a failover is believed at once, against the others, who
+ * have not heard of it; also if it goes then.  If they never do, they are.
+ */
+
+static void
+test_alone(void)
+{
+    int  i;
+
+    /* so that sentinels do not find each other */
+
+    cli(A, "ACL SETUSER default resetchannels");
+
+    for (i = 0; i < 3; i++) {
+        watch_start(S + i, A, 3, "");
+    }
+
+    client_of(PHRONY_REDIS_SENTINEL, S, S + 2);
+    client_open();
+
+    ok(loop_until(is_a, NULL, 2000), "a master");
+    loop_for(600);
+
+    watch_hear(S, B, 4);
+    ok(loop_until(is_b, NULL, 2000), "one tells of a failover");
+
+    node_kill(S);
+    loop_for(1500);
+    is_str(asked(), 1, "B", "which is not forgotten when it goes");
+
+    ok(loop_until(is_a, NULL, 8000), "but when nobody else hears of it");
+
+    client_close();
+    node_kill(S + 1);
+    node_kill(S + 2);
+
+    cli(A, "ACL SETUSER default allchannels");
 }
 
 
@@ -510,6 +626,16 @@ watch_set(int i, int master)
 {
     cli(i, "SENTINEL REMOVE main");
     cli(i, "SENTINEL MONITOR main 127.0.0.1 %d 2", node_ports[master]);
+}
+
+
+/* It hears of a failover, as from another sentinel. */
+
+static void
+watch_hear(int i, int master, int epoch)
+{
+    cli(i, "PUBLISH __sentinel__:hello 127.0.0.1,1,%040d,%d,main,127.0.0.1,"
+           "%d,%d", i, epoch, node_ports[master], epoch);
 }
 
 
