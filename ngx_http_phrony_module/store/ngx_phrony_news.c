@@ -11,7 +11,6 @@
 
 
 #define NGX_PHRONY_NEWS_RENEW  16   /* a part of the time to live */
-#define NGX_PHRONY_NEWS_MAX    999999999999999
 #define NGX_PHRONY_NEWS_SWEEP  2
 
 
@@ -30,13 +29,12 @@ static ngx_phrony_run_t *ngx_phrony_news_record(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
 static ngx_phrony_run_t *ngx_phrony_news_know(ngx_phrony_zone_t *zone,
     ngx_phrony_news_t *news);
+static void ngx_phrony_news_alias(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run, ngx_phrony_news_t *news);
 static void ngx_phrony_news_give_up(ngx_phrony_run_t *run,
     ngx_phrony_news_t *news);
 static void ngx_phrony_news_tell(ngx_phrony_zone_t *zone,
     ngx_phrony_run_t *run, ngx_phrony_news_t *news);
-static u_char *ngx_phrony_news_write_id(u_char *p, ngx_uint_t valid,
-    phrony_uuid_t *id);
-static ngx_uint_t ngx_phrony_news_read_id(u_char *p, phrony_uuid_t *id);
 
 
 void
@@ -109,18 +107,27 @@ ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
         return;
     }
 
-    /* one that was admitted without a lease holds no slot */
-
-    state = (s->leased && s->event == PHRONY_LEASE_BIND)
-            ? PHRONY_LEASE_BOUND : PHRONY_LEASE_ENDED;
+    state = (s->event == PHRONY_LEASE_BIND) ? PHRONY_LEASE_BOUND
+                                            : PHRONY_LEASE_ENDED;
 
     if (run) {
         ngx_phrony_run_see(zone, run, s);
         state = run->state;
     }
 
-    news->event = (state == PHRONY_LEASE_ENDED) ? NGX_PHRONY_NEWS_END
-                                                : NGX_PHRONY_NEWS_BIND;
+    if (state == PHRONY_LEASE_ENDED) {
+        news->event = NGX_PHRONY_NEWS_END;
+
+    } else if (s->leased) {
+        news->event = NGX_PHRONY_NEWS_BIND;
+
+    } else {
+
+        /* it gets no slot, but keeps one that another start got for it */
+
+        news->event = ngx_phrony_news_again(run);
+    }
+
     (void) ngx_phrony_news_record(zone, run, news);
 }
 
@@ -131,24 +138,37 @@ static void
 ngx_phrony_news_local(ngx_phrony_zone_t *zone, ngx_phrony_run_t *lease,
     ngx_phrony_settlement_t *s)
 {
-    ngx_phrony_run_t  *run;
+    ngx_phrony_run_t      *run;
+    ngx_phrony_root_t     *root;
+    ngx_phrony_trigger_t  *trigger;
 
+    root = zone->shpool->data;
     run = s->has_run ? ngx_phrony_run_alive(zone, &s->run_id) : NULL;
 
     if (lease->trigger->share && !phrony_uuid_nil(&s->agent_id)) {
         lease->trigger->share->agent_id = s->agent_id;
     }
 
-    if (run || !s->has_run) {
-        ngx_phrony_run_free(zone, lease);
-
-    } else {
-        ngx_phrony_run_rename(zone->shpool->data, lease, &s->run_id);
-        run = lease;
+    if (run == NULL && s->has_run) {
+        ngx_phrony_run_rename(root, lease, &s->run_id);
+        ngx_phrony_run_see(zone, lease, s);
+        return;
     }
 
-    if (run) {
-        ngx_phrony_run_see(zone, run, s);
+    ngx_phrony_run_free(zone, lease);
+
+    if (run == NULL) {
+        return;
+    }
+
+    ngx_phrony_run_see(zone, run, s);
+
+    /* Redis may hold a slot for it */
+
+    trigger = ngx_phrony_trigger_find(root, &run->trigger_id);
+
+    if (s->event == PHRONY_LEASE_END && trigger && trigger->share) {
+        ngx_phrony_run_untold(root, run, trigger);
     }
 }
 
@@ -165,6 +185,7 @@ static ngx_int_t
 ngx_phrony_news_retire(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s)
 {
     ngx_int_t          rc;
+    ngx_phrony_run_t  *lease;
     ngx_phrony_news_t  news;
 
     if (!ngx_phrony_run_reserved(zone->shpool->data, &s->lease_id)) {
@@ -179,6 +200,14 @@ ngx_phrony_news_retire(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s)
     news.trigger_id = s->trigger_id;
     news.workspace_id = s->workspace_id;
     news.ttl = s->run_ttl;
+
+    /* as long as it may be told */
+
+    lease = ngx_phrony_run_alive(zone, &s->lease_id);
+
+    if (lease) {
+        news.ttl = ngx_max(news.ttl, lease->expires - zone->now);
+    }
 
     rc = ngx_phrony_news_keep(zone, &news);
 
@@ -310,7 +339,11 @@ ngx_phrony_news_record(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
         return NULL;
     }
 
-    if (news->has_run && news->has_lease) {
+    /* one that is still to be told stands: see news_alias() */
+
+    if (news->has_run && news->has_lease
+        && !(run->untold && run->has_lease))
+    {
         run->lease_id = news->lease_id;
         run->has_lease = 1;
     }
@@ -390,6 +423,7 @@ ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
     if (run) {
         ngx_phrony_news_give_up(run, news);
         ngx_phrony_run_untold(root, run, trigger);
+        ngx_phrony_news_alias(zone, run, news);
     }
 
     share->nuntold--;
@@ -398,11 +432,57 @@ ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
 }
 
 
-/* A lease that is given back, or abandoned, stays so whatever is told late. */
+/*
+ * Of two leases that became one run there is room for one in its record.  The
+ * other gets a record of its own: FREE, with the run in the place of a lease.
+ */
+
+static void
+ngx_phrony_news_alias(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
+    ngx_phrony_news_t *news)
+{
+    ngx_phrony_run_t   *alias;
+    ngx_phrony_root_t  *root;
+
+    if (!news->has_run || !news->has_lease
+        || phrony_uuid_eq(&run->lease_id, &news->lease_id)
+        || ngx_phrony_run_alive(zone, &news->lease_id))
+    {
+        return;
+    }
+
+    root = zone->shpool->data;
+
+    alias = ngx_phrony_run_know(zone, &news->lease_id, &run->trigger_id,
+                                PHRONY_LEASE_FREE, news->ttl);
+    if (alias == NULL) {
+        root->exhausted++;
+        return;
+    }
+
+    alias->lease_id = news->run_id;
+    alias->has_lease = 1;
+
+    ngx_phrony_run_untold(root, alias,
+                          ngx_phrony_trigger_find(root, &run->trigger_id));
+}
+
+
+/*
+ * A lease that is given back, or abandoned, and a run that has ended stay so
+ * whatever is told late.
+ */
 
 static void
 ngx_phrony_news_give_up(ngx_phrony_run_t *run, ngx_phrony_news_t *news)
 {
+    if (news->event == NGX_PHRONY_NEWS_END
+        && run->state == PHRONY_LEASE_BOUND
+        && run->trigger == NULL)
+    {
+        run->state = PHRONY_LEASE_ENDED;
+    }
+
     if (news->event == NGX_PHRONY_NEWS_ABANDON) {
         run->abandoned = 1;
 
@@ -489,6 +569,13 @@ ngx_phrony_news_tell(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     case PHRONY_LEASE_FREE:
         news->event = run->abandoned ? NGX_PHRONY_NEWS_ABANDON
                                      : NGX_PHRONY_NEWS_RELEASE;
+
+        if (run->has_lease) {
+            news->event = NGX_PHRONY_NEWS_BIND;
+            news->has_run = 1;
+            news->run_id = run->lease_id;
+        }
+
         ngx_phrony_run_free(zone, run);
         return;
 
@@ -506,84 +593,4 @@ ngx_phrony_news_tell(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     }
 
     ngx_phrony_run_told(zone, run);
-}
-
-
-u_char *
-ngx_phrony_news_write(u_char *p, ngx_phrony_news_t *news)
-{
-    *p++ = (u_char) news->event;
-
-    p = ngx_phrony_news_write_id(p, news->has_lease, &news->lease_id);
-    p = ngx_phrony_news_write_id(p, news->has_run, &news->run_id);
-
-    return ngx_phrony_news_number(p, (int64_t) news->ttl);
-}
-
-
-static u_char *
-ngx_phrony_news_write_id(u_char *p, ngx_uint_t valid, phrony_uuid_t *id)
-{
-    if (valid) {
-        return phrony_uuid_format(p, id);
-    }
-
-    ngx_memset(p, '-', PHRONY_UUID_TEXT_LEN);
-
-    return p + PHRONY_UUID_TEXT_LEN;
-}
-
-
-u_char *
-ngx_phrony_news_number(u_char *p, int64_t n)
-{
-    u_char  *digit;
-
-    ngx_memset(p, '0', NGX_PHRONY_NEWS_DIGITS);
-
-    if (n < 0) {
-        p[0] = '-';
-        p[NGX_PHRONY_NEWS_DIGITS - 1] = '1';
-
-        return p + NGX_PHRONY_NEWS_DIGITS;
-    }
-
-    if (n > NGX_PHRONY_NEWS_MAX) {
-        n = NGX_PHRONY_NEWS_MAX;
-    }
-
-    for (digit = p + NGX_PHRONY_NEWS_DIGITS; n; n /= 10) {
-        *--digit = (u_char) ('0' + n % 10);
-    }
-
-    return p + NGX_PHRONY_NEWS_DIGITS;
-}
-
-
-void
-ngx_phrony_news_read(u_char *p, ngx_phrony_news_t *news)
-{
-    ngx_memzero(news, sizeof(ngx_phrony_news_t));
-
-    news->event = (ngx_phrony_news_event_t) *p++;
-
-    news->has_lease = ngx_phrony_news_read_id(p, &news->lease_id);
-    p += PHRONY_UUID_TEXT_LEN;
-
-    news->has_run = ngx_phrony_news_read_id(p, &news->run_id);
-    p += PHRONY_UUID_TEXT_LEN;
-
-    news->ttl = (uint64_t) ngx_atoof(p, NGX_PHRONY_NEWS_DIGITS);
-}
-
-
-static ngx_uint_t
-ngx_phrony_news_read_id(u_char *p, phrony_uuid_t *id)
-{
-    phrony_str_t  text;
-
-    text.data = p;
-    text.len = PHRONY_UUID_TEXT_LEN;
-
-    return phrony_uuid_parse(&text, id) == 0;
 }

@@ -138,7 +138,8 @@ struct ngx_phrony_share_s {
  *     BOUND     the run holds the slot of its lease, if it had one
  *     ENDED     it has ended, and so has its lease
  *     FREE      the lease, whose id this is, is given back; or, abandoned, is
- *               given back now or when the start that asked for it comes
+ *               given back now or when the start that asked for it comes; or,
+ *               if it has a "lease", it became the run with that id
  *
  * A run that holds a slot here is untold; once told, the slot is Redis's.
  */
