@@ -278,6 +278,13 @@ fuzz_agent(const phrony_str_t *path, const phrony_route_t *route)
     fuzz_id(path, id, &route->agent_id);
 
     fuzz_assert(route->exact == (path->len == rest));
+    fuzz_assert((route->part == PHRONY_RUN_STATUS) == route->exact);
+    fuzz_assert((route->part == PHRONY_RUN_STREAM)
+                == fuzz_is(path, rest, "/stream"));
+    fuzz_assert((route->part == PHRONY_RUN_RESUME)
+                == (fuzz_is(path, rest, "/messages")
+                    || fuzz_is(path, rest, "/input")
+                    || fuzz_is(path, rest, "/skip-agent-wait")));
     fuzz_assert(path->len == rest || path->data[rest] == '/');
 
     fuzz_assert((route->kind == PHRONY_ROUTE_START)

@@ -9,6 +9,7 @@
 #include "ngx_http_phrony_edit.h"
 #include "ngx_http_phrony_headers.h"
 #include "ngx_http_phrony_settle.h"
+#include "ngx_http_phrony_watch.h"
 
 
 static ngx_int_t ngx_http_phrony_header_filter(ngx_http_request_t *r);
@@ -62,6 +63,12 @@ ngx_http_phrony_header_filter(ngx_http_request_t *r)
 
     if (ctx->counted && ctx->conf->headers
         && ngx_http_phrony_limit_headers(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->decided && ctx->op.known
+        && ngx_http_phrony_watch_begin(r, ctx) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -183,10 +190,7 @@ ngx_http_phrony_readable(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
     status = r->headers_out.status;
 
-    if (r->header_only
-        || (r->headers_out.content_encoding
-            && r->headers_out.content_encoding->value.len))
-    {
+    if (r->header_only || ngx_http_phrony_headers_encoded(r)) {
         return 0;
     }
 
@@ -214,6 +218,10 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     if (ctx == NULL) {
         return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ctx->watch) {
+        ngx_http_phrony_watch_read(ctx, in);
     }
 
     if (!(ctx->scan || ctx->unsettled)) {

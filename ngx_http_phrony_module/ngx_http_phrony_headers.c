@@ -249,6 +249,14 @@ ngx_http_phrony_headers_add(ngx_http_request_t *r, const char *name,
 }
 
 
+ngx_uint_t
+ngx_http_phrony_headers_encoded(ngx_http_request_t *r)
+{
+    return r->headers_out.content_encoding
+           && r->headers_out.content_encoding->value.len;
+}
+
+
 ngx_int_t
 ngx_http_phrony_headers_identity(ngx_http_request_t *r)
 {

@@ -60,6 +60,10 @@ ngx_table_elt_t *ngx_http_phrony_headers_add(ngx_http_request_t *r,
 ngx_int_t ngx_http_phrony_headers_remove(ngx_http_request_t *r,
     ngx_http_phrony_header_t header);
 
+/* Returns 1 if the answer is encoded, so that it cannot be read, else 0. */
+
+ngx_uint_t ngx_http_phrony_headers_encoded(ngx_http_request_t *r);
+
 /*
  * Asks the upstream for an answer that is not encoded, since it is going to
  * be read; what nginx knows of the client's wishes stays as it is.

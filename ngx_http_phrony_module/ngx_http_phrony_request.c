@@ -93,8 +93,17 @@ ngx_uint_t
 ngx_http_phrony_reads_status(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
-    return ctx->route.kind == PHRONY_ROUTE_RUN
-           && ctx->route.exact
+    return ctx->route.part == PHRONY_RUN_STATUS
+           && ctx->op.known
+           && r->method == NGX_HTTP_GET;
+}
+
+
+ngx_uint_t
+ngx_http_phrony_reads_events(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx)
+{
+    return ctx->route.part == PHRONY_RUN_STREAM
            && ctx->op.known
            && r->method == NGX_HTTP_GET;
 }

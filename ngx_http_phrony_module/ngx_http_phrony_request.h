@@ -52,6 +52,7 @@ typedef enum {
 
 typedef struct ngx_http_phrony_ctx_s  ngx_http_phrony_ctx_t;
 typedef struct ngx_http_phrony_edit_s  ngx_http_phrony_edit_t;
+typedef struct ngx_http_phrony_watch_s  ngx_http_phrony_watch_t;
 
 
 /* A copy of the answer to a start, as phrony_stored.h packs it. */
@@ -113,6 +114,8 @@ struct ngx_http_phrony_ctx_s {
     ngx_http_phrony_edit_t      *edit;          /* NULL: the answer stays as
                                                    it is */
 
+    ngx_http_phrony_watch_t     *watch;         /* NULL: no stream of events */
+
     ngx_event_t                  event;         /* the answer is there */
     ngx_msec_t                   since;         /* the store was asked */
     ngx_msec_t                   store_time;    /* waited for it in all */
@@ -138,9 +141,14 @@ ngx_http_phrony_ctx_t *ngx_http_phrony_create_ctx(ngx_http_request_t *r);
 
 ngx_http_phrony_ctx_t *ngx_http_phrony_other_ctx(ngx_http_request_t *r);
 
-/* Returns 1 if the answer says whether a known run has ended, else 0. */
+/*
+ * Returns 1 if the answer says whether a known run has ended, else 0: at once,
+ * or in events.
+ */
 
 ngx_uint_t ngx_http_phrony_reads_status(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+ngx_uint_t ngx_http_phrony_reads_events(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 
 /* The key's workspace; there is a key. */

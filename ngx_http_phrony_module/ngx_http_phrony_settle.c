@@ -273,9 +273,7 @@ ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
 void
 ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx)
 {
-    phrony_answer_t              *answer;
-    ngx_phrony_settlement_t       settlement;
-    ngx_http_phrony_main_conf_t  *pmcf;
+    phrony_answer_t  *answer;
 
     answer = &ctx->answer;
 
@@ -290,10 +288,21 @@ ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx)
         return;
     }
 
+    ngx_http_phrony_observed(ctx, ngx_http_phrony_terminal(ctx)
+                                  ? PHRONY_LEASE_END : PHRONY_LEASE_SEEN);
+}
+
+
+void
+ngx_http_phrony_observed(ngx_http_phrony_ctx_t *ctx,
+    phrony_lease_event_t event)
+{
+    ngx_phrony_settlement_t       settlement;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
     ngx_memzero(&settlement, sizeof(ngx_phrony_settlement_t));
 
-    settlement.event = ngx_http_phrony_terminal(ctx) ? PHRONY_LEASE_END
-                                                     : PHRONY_LEASE_SEEN;
+    settlement.event = event;
     settlement.has_run = 1;
     settlement.run_id = ctx->route.run_id;
     settlement.run_ttl = ctx->conf->run_ttl;

@@ -24,5 +24,10 @@ void ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx);
 
 void ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx);
 
+/* Tells it that the known run of the path was seen, or seen to end. */
+
+void ngx_http_phrony_observed(ngx_http_phrony_ctx_t *ctx,
+    phrony_lease_event_t event);
+
 
 #endif /* _NGX_HTTP_PHRONY_SETTLE_H_INCLUDED_ */

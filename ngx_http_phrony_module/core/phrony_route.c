@@ -35,6 +35,12 @@ typedef struct {
 } phrony_route_branch_t;
 
 
+typedef struct {
+    phrony_str_t            name;
+    phrony_run_part_t       part;
+} phrony_route_part_t;
+
+
 static int phrony_route_split(const phrony_str_t *text,
     phrony_route_path_t *path);
 static int phrony_route_is_dots(const unsigned char *segment, size_t len);
@@ -48,6 +54,7 @@ static phrony_reason_t phrony_route_agent(const phrony_route_path_t *path,
     phrony_route_t *route);
 static phrony_reason_t phrony_route_runs(const phrony_route_path_t *path,
     phrony_route_t *route);
+static phrony_run_part_t phrony_route_part(const phrony_route_path_t *path);
 static phrony_reason_t phrony_route_files(const phrony_route_path_t *path,
     phrony_route_t *route);
 static void phrony_route_set(phrony_route_t *route, phrony_route_kind_t kind,
@@ -79,6 +86,19 @@ static const phrony_route_branch_t  phrony_route_branches[] = {
 
 #define PHRONY_ROUTE_BRANCHES                                                 \
     (sizeof(phrony_route_branches) / sizeof(phrony_route_branches[0]))
+
+
+/* What may follow "/v1/runs/{runId}". */
+
+static const phrony_route_part_t  phrony_route_parts[] = {
+    { phrony_str("stream"), PHRONY_RUN_STREAM },
+    { phrony_str("messages"), PHRONY_RUN_RESUME },
+    { phrony_str("input"), PHRONY_RUN_RESUME },
+    { phrony_str("skip-agent-wait"), PHRONY_RUN_RESUME }
+};
+
+#define PHRONY_ROUTE_PARTS                                                    \
+    (sizeof(phrony_route_parts) / sizeof(phrony_route_parts[0]))
 
 
 static const phrony_str_t  phrony_route_names[PHRONY_ROUTE_MAX] = {
@@ -337,9 +357,36 @@ phrony_route_runs(const phrony_route_path_t *path, phrony_route_t *route)
 
     route->has_run = 1;
     route->exact = (path->n == 3);
+    route->part = phrony_route_part(path);
     phrony_route_set(route, PHRONY_ROUTE_RUN, PHRONY_METHODS_ANY);
 
     return PHRONY_REASON_NONE;
+}
+
+
+/* What else may follow is the upstream's to judge. */
+
+static phrony_run_part_t
+phrony_route_part(const phrony_route_path_t *path)
+{
+    size_t  i;
+
+    if (path->n == 3) {
+        return PHRONY_RUN_STATUS;
+    }
+
+    if (path->n != 4) {
+        return PHRONY_RUN_OTHER;
+    }
+
+    for (i = 0; i < PHRONY_ROUTE_PARTS; i++) {
+
+        if (phrony_str_eq(&path->segment[3], &phrony_route_parts[i].name)) {
+            return phrony_route_parts[i].part;
+        }
+    }
+
+    return PHRONY_RUN_OTHER;
 }
 
 

@@ -36,8 +36,19 @@ typedef enum {
 } phrony_route_kind_t;
 
 
+/* What of a run is asked for, as far as it tells whether the run is alive. */
+
+typedef enum {
+    PHRONY_RUN_OTHER = 0,       /* or the route is none of a run */
+    PHRONY_RUN_STATUS,          /* /v1/runs/{runId} */
+    PHRONY_RUN_STREAM,          /* …/stream */
+    PHRONY_RUN_RESUME           /* …/messages, …/input, …/skip-agent-wait */
+} phrony_run_part_t;
+
+
 typedef struct {
     phrony_route_kind_t  kind;
+    phrony_run_part_t    part;
     unsigned             methods;   /* allowed, a mask of phrony_method_t */
     unsigned             has_agent:1;
     unsigned             has_run:1;

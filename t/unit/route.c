@@ -62,6 +62,7 @@ static void test_every_byte(void);
 static void test_every_insertion(void);
 static void test_every_length(void);
 static void test_overlong(void);
+static void test_parts(void);
 static void test_names(void);
 static int agrees(const route_t *want, phrony_method_t method, int preflight);
 static phrony_reason_t parse(const phrony_str_t *path, phrony_method_t method,
@@ -364,6 +365,7 @@ main(void)
     test_every_insertion();
     test_every_length();
     test_overlong();
+    test_parts();
     test_names();
 
     return done();
@@ -643,6 +645,42 @@ test_overlong(void)
            "an unknown route of a megabyte");
 
     free(text);
+}
+
+
+static void
+test_parts(void)
+{
+    size_t          i;
+    phrony_str_t    path;
+    phrony_route_t  route;
+
+    static const struct {
+        const char         *path;
+        phrony_run_part_t   part;
+    } parts[] = {
+        { RUN, PHRONY_RUN_STATUS },
+        { RUN "/stream", PHRONY_RUN_STREAM },
+        { RUN "/messages", PHRONY_RUN_RESUME },
+        { RUN "/input", PHRONY_RUN_RESUME },
+        { RUN "/skip-agent-wait", PHRONY_RUN_RESUME },
+        { RUN "/conversation", PHRONY_RUN_OTHER },
+        { RUN "/Stream", PHRONY_RUN_OTHER },
+        { RUN "/streams", PHRONY_RUN_OTHER },
+        { RUN "/strea", PHRONY_RUN_OTHER },
+        { RUN "/stream/x", PHRONY_RUN_OTHER },
+        { RUN "/x/stream", PHRONY_RUN_OTHER },
+        { RUN "/input/input", PHRONY_RUN_OTHER },
+        { AGENT, PHRONY_RUN_OTHER },
+        { AGENT "/stream", PHRONY_RUN_OTHER }
+    };
+
+    for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        path = str(parts[i].path);
+
+        ok(parse(&path, GET, 0, &route) == PHRONY_REASON_NONE
+           && route.part == parts[i].part, "part of %s", parts[i].path);
+    }
 }
 
 
