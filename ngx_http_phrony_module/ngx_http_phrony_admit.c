@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_phrony_decide(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_decided(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static void ngx_http_phrony_count_duplicate(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_store_failed(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_uint_t ngx_http_phrony_zone_decides(ngx_http_request_t *r,
@@ -206,8 +208,7 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 static ngx_int_t
 ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
-    ngx_phrony_op_t        *op;
-    ngx_phrony_counters_t  *counters;
+    ngx_phrony_op_t  *op;
 
     op = &ctx->op;
 
@@ -226,11 +227,7 @@ ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
     ctx->counted = 1;
 
-    if (op->delivery.duplicate != PHRONY_DUPLICATE_NONE) {
-        counters = ngx_http_phrony_counters(r);
-        (void) ngx_atomic_fetch_add(
-                    &counters->duplicates[op->delivery.duplicate], 1);
-    }
+    ngx_http_phrony_count_duplicate(r, ctx);
 
     switch (op->delivery.action) {
 
@@ -264,6 +261,22 @@ ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 }
 
 
+static void
+ngx_http_phrony_count_duplicate(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx)
+{
+    phrony_duplicate_t      duplicate;
+    ngx_phrony_counters_t  *counters;
+
+    duplicate = ctx->op.delivery.duplicate;
+
+    if (duplicate != PHRONY_DUPLICATE_NONE) {
+        counters = ngx_http_phrony_counters(r);
+        (void) ngx_atomic_fetch_add(&counters->duplicates[duplicate], 1);
+    }
+}
+
+
 /*
  * What "local" has is a full zone, and no other memory to fall back to, so
  * for a start it is to deny; a read is left to the upstream.
@@ -283,12 +296,14 @@ ngx_http_phrony_store_failed(ngx_http_request_t *r,
         return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_PASSED);
     }
 
-    if (ctx->op.delivery.mode != PHRONY_DELIVERY_MODE_OFF) {
-        ctx->op.delivery.duplicate = PHRONY_DUPLICATE_UNKNOWN;
-    }
-
     if (ctx->conf->store_failure == NGX_HTTP_PHRONY_FAILURE_ALLOW) {
         ctx->reason = PHRONY_REASON_STORE_UNAVAILABLE;
+
+        if (ctx->op.delivery.mode != PHRONY_DELIVERY_MODE_OFF) {
+            ctx->op.delivery.duplicate = PHRONY_DUPLICATE_UNKNOWN;
+            ngx_http_phrony_count_duplicate(r, ctx);
+        }
+
         return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_ADMITTED);
     }
 

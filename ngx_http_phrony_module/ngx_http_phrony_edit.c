@@ -11,8 +11,9 @@
 #define NGX_HTTP_PHRONY_EDIT_GROWTH  32     /* bytes, most often enough */
 
 
-static ngx_buf_t *ngx_http_phrony_edit_buf(ngx_http_request_t *r,
-    ngx_http_phrony_edit_t *edit, ngx_chain_t ***last);
+static void ngx_http_phrony_edit_flags(ngx_buf_t *b, ngx_buf_t *from);
+static ngx_chain_t *ngx_http_phrony_edit_buf(ngx_http_request_t *r,
+    ngx_http_phrony_edit_t *edit);
 static ngx_int_t ngx_http_phrony_edit_text(ngx_http_request_t *r,
     ngx_http_phrony_edit_t *edit, ngx_buf_t *b, ngx_buf_t *from);
 static ngx_int_t ngx_http_phrony_edit_room(ngx_http_request_t *r,
@@ -53,8 +54,8 @@ ngx_int_t
 ngx_http_phrony_edit_chain(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
     ngx_chain_t *in, ngx_chain_t **out)
 {
-    ngx_buf_t    *b, *from;
-    ngx_chain_t **last;
+    ngx_buf_t    *from;
+    ngx_chain_t  *b, **last;
 
     *out = NULL;
     last = out;
@@ -62,32 +63,57 @@ ngx_http_phrony_edit_chain(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
     for ( /* void */ ; in; in = in->next) {
         from = in->buf;
 
-        b = ngx_http_phrony_edit_buf(r, ctx->edit, &last);
+        b = ngx_http_phrony_edit_buf(r, ctx->edit);
         if (b == NULL) {
             return NGX_ERROR;
         }
 
         if (ngx_buf_in_memory(from)
-            && ngx_http_phrony_edit_text(r, ctx->edit, b, from) != NGX_OK)
+            && ngx_http_phrony_edit_text(r, ctx->edit, b->buf, from)
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
 
-        b->flush = from->flush;
-        b->sync = from->sync || b->last == b->pos;
-        b->last_buf = from->last_buf;
-        b->last_in_chain = from->last_in_chain;
+        ngx_http_phrony_edit_flags(b->buf, from);
+
+        if (ngx_buf_size(b->buf) == 0 && !ngx_buf_special(b->buf)) {
+            continue;
+        }
+
+        *last = b;
+        last = &b->next;
     }
 
     return NGX_OK;
 }
 
 
-/* An empty one at the end of the chain. */
+/* Where nothing is left of a buffer, there is nothing to wait for. */
 
-static ngx_buf_t *
-ngx_http_phrony_edit_buf(ngx_http_request_t *r, ngx_http_phrony_edit_t *edit,
-    ngx_chain_t ***last)
+static void
+ngx_http_phrony_edit_flags(ngx_buf_t *b, ngx_buf_t *from)
+{
+    b->flush = from->flush;
+    b->last_buf = from->last_buf;
+    b->last_in_chain = from->last_in_chain;
+
+    if (b->last == b->pos) {
+        b->sync = from->sync || from->last_in_chain;
+        from->pos = from->last;
+        return;
+    }
+
+    b->temporary = 1;
+    b->recycled = from->recycled;
+    b->shadow = from;
+}
+
+
+/* An empty one, which may have room. */
+
+static ngx_chain_t *
+ngx_http_phrony_edit_buf(ngx_http_request_t *r, ngx_http_phrony_edit_t *edit)
 {
     u_char       *start, *end;
     ngx_buf_t    *b;
@@ -111,10 +137,8 @@ ngx_http_phrony_edit_buf(ngx_http_request_t *r, ngx_http_phrony_edit_t *edit,
     b->end = end;
 
     cl->next = NULL;
-    **last = cl;
-    *last = &cl->next;
 
-    return b;
+    return cl;
 }
 
 
@@ -144,10 +168,6 @@ ngx_http_phrony_edit_text(ngx_http_request_t *r, ngx_http_phrony_edit_t *edit,
 
         b->last = ngx_cpymem(b->last, piece.data, piece.len);
     }
-
-    b->temporary = (b->last != b->pos);
-
-    from->pos = from->last;
 
     return NGX_OK;
 }
@@ -185,10 +205,38 @@ ngx_http_phrony_edit_room(ngx_http_request_t *r, ngx_buf_t *b, size_t size)
 
 
 void
-ngx_http_phrony_edit_sent(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
-    ngx_chain_t *out)
+ngx_http_phrony_edit_sent(ngx_http_phrony_ctx_t *ctx, ngx_chain_t *out)
 {
-    ngx_chain_update_chains(r->pool, &ctx->edit->free, &ctx->edit->busy,
-                            &out,
-                            (ngx_buf_tag_t) &ngx_http_phrony_module);
+    ngx_buf_t               *b;
+    ngx_chain_t             *cl, **last;
+    ngx_http_phrony_edit_t  *edit;
+
+    edit = ctx->edit;
+
+    for (last = &edit->busy; *last; last = &(*last)->next) { /* void */ }
+
+    *last = out;
+
+    while (edit->busy) {
+        cl = edit->busy;
+        b = cl->buf;
+
+        if (ngx_buf_size(b) != 0) {
+            return;
+        }
+
+        edit->busy = cl->next;
+
+        if (b->shadow) {
+            b->shadow->pos = b->shadow->last;
+            b->shadow = NULL;
+        }
+
+        /* who has got one without bytes may still have it */
+
+        if (ngx_buf_in_memory(b)) {
+            cl->next = edit->free;
+            edit->free = cl;
+        }
+    }
 }

@@ -35,15 +35,17 @@ ngx_int_t ngx_http_phrony_edit_begin(ngx_http_request_t *r,
 
 
 /*
- * Makes "out" of "in", whose bytes are used then.  Returns NGX_OK or
- * NGX_ERROR.  What was passed on of it is given back by sent().
+ * Makes "out" of "in".  A buffer of that is used up as soon as what was made
+ * of it has been sent, so that the upstream waits for a slow client.
+ * Returns NGX_OK or NGX_ERROR.
  */
 
 ngx_int_t ngx_http_phrony_edit_chain(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t **out);
 
-void ngx_http_phrony_edit_sent(ngx_http_request_t *r,
-    ngx_http_phrony_ctx_t *ctx, ngx_chain_t *out);
+/* To be called when "out", which may be NULL, has been passed on. */
+
+void ngx_http_phrony_edit_sent(ngx_http_phrony_ctx_t *ctx, ngx_chain_t *out);
 
 
 #endif /* _NGX_HTTP_PHRONY_EDIT_H_INCLUDED_ */

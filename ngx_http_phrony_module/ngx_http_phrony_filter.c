@@ -27,7 +27,8 @@ static ngx_int_t ngx_http_phrony_pass(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in);
 static ngx_uint_t ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx,
     ngx_chain_t *in);
-static void ngx_http_phrony_discard(ngx_http_request_t *r, ngx_chain_t *in);
+static void ngx_http_phrony_discard(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in);
 static void ngx_http_phrony_consume(ngx_chain_t *in);
 
 
@@ -92,12 +93,17 @@ ngx_http_phrony_header_filter(ngx_http_request_t *r)
 }
 
 
-/* The answer to a claim is to be kept; that to a duplicate is to say so. */
+/*
+ * The answer to a claim is to be kept; that to a duplicate is to say so.  A
+ * part of it is of use to nobody.
+ */
 
 static ngx_int_t
 ngx_http_phrony_answer_to_start(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
+    r->allow_ranges = 0;
+
     if (ctx->op.delivery.claimed) {
         return ngx_http_phrony_copy_begin(r, ctx);
     }
@@ -229,7 +235,7 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     if (ngx_http_phrony_read_answer(ctx, in)) {
-        ctx->whole = 1;
+        ctx->whole = (ctx->rest <= 0);
 
         if (ctx->unsettled) {
             ngx_http_phrony_settle(ctx);
@@ -252,7 +258,7 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         }
     }
 
-    ngx_http_phrony_discard(r, in);
+    ngx_http_phrony_discard(r, ctx, in);
 
     return NGX_OK;
 }
@@ -275,7 +281,7 @@ ngx_http_phrony_pass(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
 
     rc = ngx_http_next_body_filter(r, out);
 
-    ngx_http_phrony_edit_sent(r, ctx, out);
+    ngx_http_phrony_edit_sent(ctx, out);
 
     return rc;
 }
@@ -318,13 +324,18 @@ ngx_http_phrony_read_answer(ngx_http_phrony_ctx_t *ctx, ngx_chain_t *in)
  */
 
 static void
-ngx_http_phrony_discard(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_phrony_discard(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
+    ngx_chain_t *in)
 {
     ngx_http_phrony_consume(in);
     ngx_http_phrony_consume(r->out);
 
     r->out = NULL;
     r->connection->buffered &= ~NGX_LOWLEVEL_BUFFERED;
+
+    if (ctx->edit) {
+        ngx_http_phrony_edit_sent(ctx, NULL);
+    }
 }
 
 

@@ -80,6 +80,10 @@ ngx_http_phrony_replay_header(ngx_http_request_t *r, phrony_stored_t *stored)
 
     r->headers_out.status = stored->status;
 
+    /* it answers a start, whatever a client says of what it has */
+
+    r->disable_not_modified = 1;
+
     ngx_http_phrony_replay_type(r, &stored->type);
 
     ngx_str_set(&value, "true");

@@ -12,6 +12,7 @@
 static ngx_http_phrony_ctx_t *ngx_http_phrony_add_ctx(ngx_http_request_t *r,
     ngx_pool_cleanup_pt handler);
 static void ngx_http_phrony_cleanup(void *data);
+static ngx_uint_t ngx_http_phrony_granted(ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_cleanup_other(void *data);
 
 
@@ -140,10 +141,28 @@ ngx_http_phrony_cleanup(void *data)
                    "phrony cleanup, unsettled: %ui",
                    (ngx_uint_t) ctx->unsettled);
 
+    if (ngx_http_phrony_granted(ctx)) {
+        ctx->unsettled = 1;
+    }
+
     ngx_http_phrony_settle(ctx);
     ngx_http_phrony_forget(ctx);
 
     ngx_free(ctx->op.delivery.stored.data);
+}
+
+
+/* A start was granted, but its client had gone before it was let through. */
+
+static ngx_uint_t
+ngx_http_phrony_granted(ngx_http_phrony_ctx_t *ctx)
+{
+    return ctx->asked
+           && !ctx->decided
+           && !ctx->pending
+           && !ctx->op.read
+           && !ctx->op.failed
+           && ctx->op.granted;
 }
 
 

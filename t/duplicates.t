@@ -294,6 +294,22 @@ subtest 'the status page' => sub {
 };
 
 
+# What a client says of what it has is of other requests than starts.
+
+subtest 'conditions and ranges' => sub {
+    my $id = fresh();
+    my $first = deliver('alpha', $id, stand_in => {status => 200},
+        headers => [Range => 'bytes=0-3']);
+
+    for (['If-None-Match', '*'], ['If-None-Match', '"x"'],
+         ['If-Match', '"x"'], ['Range', 'bytes=0-3'],
+         ['If-Unmodified-Since', 'Mon, 01 Jan 2024 00:00:00 GMT'])
+    {
+        replay_is(deliver('alpha', $id, headers => $_), $first, "@$_");
+    }
+};
+
+
 subtest 'logs' => sub {
     my ($id, $busy) = (fresh(), fresh());
     my $mark = $nginx->log_size;

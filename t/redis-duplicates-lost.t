@@ -9,6 +9,8 @@ use Phrony::Test;
 use Phrony::Deliveries;
 use Phrony::Fleet;
 
+use Socket qw(SOL_SOCKET SO_LINGER);
+
 my $up = stand_in();
 
 my $policy = policy(
@@ -113,6 +115,26 @@ subtest 'a client that goes before the reply' => sub {
         }), '', 'the upstream is not asked';
         comes_back($agent, $id, "$agent: it is given back");
     }
+};
+
+
+# nginx sees both in one turn of its event loop.
+
+subtest 'a client that goes as the reply comes' => sub {
+    my $id = fresh();
+    my ($worker) = $nginx->workers;
+
+    is heard($up, sub {
+        my $connection = claimed_unheard('local', 'alpha', $id);
+
+        kill STOP => $worker;
+        $proxy->heal;
+        setsockopt $connection->{socket}, SOL_SOCKET, SO_LINGER,
+            pack 'ii', 1, 0;
+        $connection->end;
+        kill CONT => $worker;
+    }), '', 'the upstream is not asked';
+    comes_back('alpha', $id, 'it is given back');
 };
 
 

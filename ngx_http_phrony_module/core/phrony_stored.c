@@ -7,6 +7,9 @@
 #include "phrony_stored.h"
 
 
+static int phrony_stored_is_type(const phrony_str_t *type);
+
+
 size_t
 phrony_stored_len(const phrony_stored_t *stored)
 {
@@ -44,6 +47,26 @@ phrony_stored_pack(unsigned char *p, const phrony_stored_t *stored)
 }
 
 
+/* Whatever it says, it must not be more than a line of a header. */
+
+static int
+phrony_stored_is_type(const phrony_str_t *type)
+{
+    size_t  i;
+
+    for (i = 0; i < type->len; i++) {
+
+        if ((type->data[i] < 0x20 && type->data[i] != '\t')
+            || type->data[i] == 0x7f)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 int
 phrony_stored_unpack(phrony_stored_t *stored, const phrony_str_t *packed)
 {
@@ -61,7 +84,7 @@ phrony_stored_unpack(phrony_stored_t *stored, const phrony_str_t *packed)
     stored->type.len = (size_t) (p[2] << 8 | p[3]);
     stored->type.data = p + PHRONY_STORED_HEAD;
 
-    if (stored->type.len > rest) {
+    if (stored->type.len > rest || !phrony_stored_is_type(&stored->type)) {
         return -1;
     }
 

@@ -19,8 +19,8 @@
 --     U   it may have been
 --     F   it was not: the delivery is what it was before the claim
 --
--- Answers 1, the version of this answer.  What is no longer the owner's to
--- tell changes nothing, and each can be told twice.
+-- Answers 1, or 2 if another owner's answer is the one that counts.  What is
+-- no longer the owner's to tell changes nothing, and each can be told twice.
 
 local call = redis.call
 local delivery, runs = unpack(KEYS)
@@ -80,7 +80,7 @@ elseif state == 'U' then
     before = '1'
 
 elseif state ~= 'N' then
-    return 1
+    return event == 'D' and letter == 'D' and 2 or 1
 end
 
 left = ('%015d'):format(event == 'P' and now + left or 0)

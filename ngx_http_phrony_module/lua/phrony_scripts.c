@@ -383,7 +383,7 @@ static const char  phrony_script_deliver[] =
     "end\n"
     "before = '1'\n"
     "elseif state ~= 'N' then\n"
-    "return 1\n"
+    "return event == 'D' and letter == 'D' and 2 or 1\n"
     "end\n"
     "left = ('%015d'):format(event == 'P' and now + left or 0)\n"
     "call('SET', delivery,\n"
@@ -672,7 +672,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "deliver",
         phrony_str(phrony_script_deliver),
-        "1637899405abff405b1ff82edaae5de82a21d612"
+        "c6d852b7d009e1dd95bfabd72a437b06b80c4044"
     },
     {
         "read",

@@ -9,6 +9,7 @@
 
 
 #define NGX_PHRONY_CLAIM_SWEEP  2       /* expired ones, for each new one */
+#define NGX_PHRONY_CLAIM_FEW    8
 #define NGX_PHRONY_CLAIM_EVICT  64      /* at most, to make room for one */
 
 
@@ -20,6 +21,8 @@ static void ngx_phrony_claim_make_room(ngx_phrony_zone_t *zone, size_t size);
 static void ngx_phrony_claim_sweep(ngx_phrony_zone_t *zone,
     ngx_queue_t *queue);
 static ngx_uint_t ngx_phrony_claim_evict_last(ngx_phrony_zone_t *zone);
+static void *ngx_phrony_claim_try_alloc(ngx_phrony_zone_t *zone,
+    size_t size);
 static void ngx_phrony_claim_store(ngx_phrony_zone_t *zone,
     ngx_phrony_claim_t *claim, ngx_str_t *stored);
 static void ngx_phrony_claim_become(ngx_phrony_root_t *root,
@@ -297,6 +300,29 @@ ngx_phrony_claim_settle(ngx_phrony_zone_t *zone,
 }
 
 
+/* For an answer a few of the oldest deliveries are given up, and no more. */
+
+static void *
+ngx_phrony_claim_try_alloc(ngx_phrony_zone_t *zone, size_t size)
+{
+    void        *p;
+    ngx_uint_t   n;
+
+    p = ngx_phrony_zone_try_alloc(zone, size);
+
+    for (n = 0; p == NULL && n < NGX_PHRONY_CLAIM_FEW; n++) {
+
+        if (!ngx_phrony_claim_evict_last(zone)) {
+            return NULL;
+        }
+
+        p = ngx_phrony_zone_try_alloc(zone, size);
+    }
+
+    return p;
+}
+
+
 /* What there is no room for is not stored: the start was done all the same. */
 
 static void
@@ -322,7 +348,7 @@ ngx_phrony_claim_store(ngx_phrony_zone_t *zone, ngx_phrony_claim_t *claim,
 
     ngx_phrony_claim_make_room(zone, stored->len);
 
-    p = ngx_phrony_zone_alloc(zone, stored->len, NULL);
+    p = ngx_phrony_claim_try_alloc(zone, stored->len);
     if (p == NULL) {
         root->exhausted++;
         return;

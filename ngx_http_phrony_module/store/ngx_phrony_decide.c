@@ -107,7 +107,9 @@ ngx_phrony_decide_claim(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
         return;
     }
 
-    if (op->granted) {
+    /* a zone without room for the lease has none for the claim */
+
+    if (op->granted && op->leased) {
         delivery->owner = op->lease_id;
         ngx_phrony_claim_take(zone, op);
     }

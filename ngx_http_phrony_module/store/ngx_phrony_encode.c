@@ -45,6 +45,7 @@ ngx_phrony_encode_free(ngx_phrony_encoder_t *encoder)
 
     ngx_free(encoder->read.bytes.data);
     ngx_free(encoder->get.bytes.data);
+    ngx_free(encoder->deliver.bytes.data);
 }
 
 

@@ -198,3 +198,36 @@ ngx_phrony_template_copy(ngx_phrony_template_t *template,
 
     return command;
 }
+
+
+ngx_phrony_redis_command_t *
+ngx_phrony_template_copy_tail(ngx_phrony_template_t *template,
+    ngx_phrony_redis_t *redis, ngx_str_t *tail, size_t size)
+{
+    u_char                      *p, number[sizeof("$\r\n") + NGX_SIZE_T_LEN];
+    size_t                       head, len;
+    ngx_phrony_redis_command_t  *command;
+
+    head = template->bytes.len - (sizeof("$0\r\n\r\n") - 1);
+    len = ngx_sprintf(number, "$%uz\r\n", tail->len) - number;
+
+    command = ngx_phrony_redis_command(redis, head + len + tail->len + 2,
+                                       size);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->script = template->script;
+
+    p = ngx_cpymem(command->bytes, template->bytes.data, head);
+    p = ngx_cpymem(p, number, len);
+
+    if (tail->len) {
+        p = ngx_cpymem(p, tail->data, tail->len);
+    }
+
+    *p++ = CR;
+    *p = LF;
+
+    return command;
+}

@@ -37,8 +37,9 @@ PHRONY_HIDDEN_BEGIN
 
 
 /*
- * A command in which all that differs from one to the next has a fixed width:
- * it is formatted once, and then copied and filled in.
+ * A command in which all that differs from one to the next has a fixed width,
+ * or is its last argument: it is formatted once, and then copied and filled
+ * in.
  */
 
 typedef struct {
@@ -104,6 +105,15 @@ ngx_int_t ngx_phrony_template_plain(ngx_phrony_template_t *template,
 
 ngx_phrony_redis_command_t *ngx_phrony_template_copy(
     ngx_phrony_template_t *template, ngx_phrony_redis_t *redis, size_t size);
+
+/*
+ * The same of a template whose last argument is empty: "tail" stands in its
+ * place, and is copied.
+ */
+
+ngx_phrony_redis_command_t *ngx_phrony_template_copy_tail(
+    ngx_phrony_template_t *template, ngx_phrony_redis_t *redis,
+    ngx_str_t *tail, size_t size);
 
 
 PHRONY_HIDDEN_END

@@ -354,17 +354,22 @@ test_transitions(void)
     for (i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++) {
         const transition_t  *t = &transitions[i];
 
+        /* another's answer counts: then one's own is to be forgotten */
+
+        int  overruled = (t->event == 'D' && strcmp(t->owner, LEASE) == 0
+                          && (t->before == DONE || t->before == ANSWERED));
+
         flush();
         put(t->before);
         strcpy(before, value());
 
         deliver(&reply, t->event, "0T", t->owner, "told");
 
-        ok(reply.n == 1 && reply.integers[0] == 1
+        ok(reply.n == 1 && reply.integers[0] == 1 + overruled
            && (t->after ? strncmp(value() + 4, t->after, 3) == 0
                         : *value() == '\0'),
            "%s, %c by %s: %s %s", keys[t->before].name, t->event,
-           *t->owner == *OTHER && strcmp(t->owner, OTHER) == 0
+           *t->owner == *OTHER && strcmp(t->owner, LEASE) == 0
            ? "its owner" : "another", t->after ? t->after : "gone",
            reply.error);
 

@@ -34,6 +34,7 @@ static void test_cancel(void);
 static void test_lost(void);
 static void test_away(void);
 static void test_away_progress(void);
+static void test_overruled(void);
 static void test_forget_away(void);
 static void test_settle_lost(void);
 static void test_many_untold(void);
@@ -81,6 +82,7 @@ main(void)
     test_lost();
     test_away();
     test_away_progress();
+    test_overruled();
     test_forget_away();
     test_settle_lost();
     test_many_untold();
@@ -552,6 +554,50 @@ test_lost(void)
     ok(gateway_sound(&a), "the zone is sound");
 
     gateway_timeout = 10000;
+    gateway_close(&a);
+    gateway_close(&b);
+}
+
+
+/* Two gateways have an answer each, while Redis was away from both. */
+
+static void
+test_overruled(void)
+{
+    gateway_t        a, b;
+    ngx_phrony_op_t  op, other;
+
+    gateway_open(&a, 1024 * 1024);
+    gateway_open(&b, 1024 * 1024);
+
+    lose(&a);
+    lose(&b);
+
+    (void) admit(&a, 195, &op);
+    (void) admit(&b, 195, &other);
+    ok(op.delivery.claimed && other.delivery.claimed, "both have claimed it");
+
+    op.data = &a;
+    settle(&a, &op, NGX_PHRONY_RECEIPT_DONE);
+    other.data = NULL;
+    settle(&b, &other, NGX_PHRONY_RECEIPT_DONE);
+
+    find(&a);
+    find(&b);
+
+    (void) ngx_phrony_zone_lock(&b.zone);
+    ok(ngx_phrony_claim_find(&b.zone, other.delivery.digest) == NULL,
+       "the second to tell has to forget its own");
+    ngx_phrony_zone_unlock(&b.zone);
+
+    (void) admit(&b, 195, &other);
+    ok(replays(&other), "and replays the first one's");
+    ngx_free(other.delivery.stored.data);
+
+    (void) admit(&a, 195, &op);
+    ok(replays(&op), "as the first one does");
+    ngx_free(op.delivery.stored.data);
+
     gateway_close(&a);
     gateway_close(&b);
 }

@@ -29,6 +29,9 @@ static void test_garbage(void);
 static void test_no_memory(void);
 static void test_holds(void);
 static void test_slots(void);
+static void test_tail(void);
+static int copies(ngx_phrony_template_t *template, ngx_phrony_redis_t *redis,
+    ngx_phrony_template_args_t *args, size_t len);
 static int parses(const int64_t *numbers, size_t n, ngx_uint_t read);
 static int is_held(void *data);
 static int is_free(void *data);
@@ -60,6 +63,7 @@ main(void)
     test_no_memory();
     test_holds();
     test_slots();
+    test_tail();
 
     client_close();
     server_stop(SIGTERM);
@@ -779,6 +783,90 @@ test_slots(void)
 
     ngx_phrony_encode_free(&encoder);
     gateway_close(&a);
+}
+
+
+/* A last argument of any length, as hiredis writes it. */
+
+static void
+test_tail(void)
+{
+    ngx_str_t                    prefix = ngx_string("unit");
+    gateway_t                    a;
+    ngx_phrony_template_t        template;
+    ngx_phrony_template_args_t   args;
+
+    static const size_t          lens[] = {
+        0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10000, 65535, 65800
+    };
+
+    size_t                       i;
+
+    gateway_open(&a, 1024 * 1024);
+
+    memset(&template, 0, sizeof(template));
+
+    ngx_phrony_template_begin(&args, &prefix);
+    ngx_phrony_template_add(&args, "2");
+    ngx_phrony_template_add_delivery(&args);
+    ngx_phrony_template_add_key(&args, ":runs:");
+    ngx_phrony_template_add_blank(&args, NGX_PHRONY_NOTICE_LEN);
+    ngx_phrony_template_add(&args, "");
+
+    is_int(ngx_phrony_template_script(&template, a.redis,
+                                      PHRONY_SCRIPT_DELIVER, &args),
+           NGX_OK, "a template whose last argument is empty");
+
+    for (i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        ok(copies(&template, a.redis, &args, lens[i]),
+           "a command of it with %d bytes there", (int) lens[i]);
+    }
+
+    ngx_free(template.bytes.data);
+    gateway_close(&a);
+}
+
+
+/* It is what hiredis makes, and its other arguments are where they were. */
+
+static int
+copies(ngx_phrony_template_t *template, ngx_phrony_redis_t *redis,
+    ngx_phrony_template_args_t *args, size_t len)
+{
+    int                          same;
+    size_t                       i;
+    ngx_str_t                    tail = ngx_null_string;
+    phrony_str_t                *last;
+    ngx_phrony_redis_command_t  *want, *got;
+
+    tail.len = len;
+    tail.data = len ? malloc(len) : NULL;
+
+    for (i = 0; i < len; i++) {
+        tail.data[i] = (u_char) (i * 7);
+    }
+
+    last = &args->args[args->n - 1];
+    last->len = len;
+    last->data = len ? tail.data : (u_char *) "";
+
+    want = ngx_phrony_redis_eval(redis, PHRONY_SCRIPT_DELIVER, args->n,
+                                 args->args, 8);
+    got = ngx_phrony_template_copy_tail(template, redis, &tail, 8);
+
+    same = got->len == want->len && got->script == want->script
+           && got->data && memcmp(got->bytes, want->bytes, want->len) == 0;
+
+    for (i = 0; i < args->n - 1; i++) {
+        same &= memcmp(got->bytes + template->args[i], args->args[i].data,
+                       args->args[i].len) == 0;
+    }
+
+    ngx_phrony_redis_free(redis, want);
+    ngx_phrony_redis_free(redis, got);
+    free(tail.data);
+
+    return same;
 }
 
 

@@ -29,7 +29,7 @@ main(void)
     size_t  i;
 
     for (i = 0; i < sizeof(room); i++) {
-        room[i] = (unsigned char) (i * 7);
+        room[i] = (unsigned char) (0x20 + i * 7 % 0x5f);
     }
 
     test_round_trip();
@@ -108,9 +108,17 @@ test_broken(void)
     ok(!unpacks("\1\312\0\0", 4), "status 458");
     ok(!unpacks("\377\377\377\377", 4), "all ones");
 
-    memset(packed, 0, sizeof(packed));
+    ok(!unpacks("\0\312\0\3a\rb", 7), "a line's end in the type");
+    ok(!unpacks("\0\312\0\3a\nb", 7), "likewise");
+    ok(!unpacks("\0\312\0\3a\0b", 7), "NUL in the type");
+    ok(!unpacks("\0\312\0\3a\177b", 7), "DEL in the type");
+    ok(unpacks("\0\312\0\3a\tb\r\n", 9), "but they may be in the body");
+
+    memset(packed, 'a', sizeof(packed));
+    packed[0] = 0;
     packed[1] = 202;
     packed[2] = 1;
+    packed[3] = 0;
 
     ok(!unpacks(packed, PHRONY_STORED_HEAD + 256), "a type of 256 bytes");
 
