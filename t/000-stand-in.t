@@ -179,6 +179,34 @@ subtest 'stream' => sub {
 };
 
 
+subtest 'streams in other forms' => sub {
+    my $run = start()->json->{runId};
+
+    is $up->send_bytes($run), 0, 'nobody listens';
+
+    my @connections = map { $c->open_connection } 1 .. 2;
+    my $bytes = join '', map { chr } 0 .. 255;
+
+    $_->send($c->request_bytes(GET => "/v1/runs/$run/stream", key => $key,
+        version => '1.0')) for @connections;
+    $_->read_until(qr/engine\.run\.started.*\n\n/) for @connections;
+
+    is $up->send_bytes($run, $bytes), 2, 'two listen';
+    is $_->read_until(qr/\xff/), $bytes, 'to bytes as they are'
+        for @connections;
+    is $up->close_streams($run), 2, 'and are closed';
+    ok $_->ended, 'with nothing more' for @connections;
+    is $up->send_bytes($run), 0, 'nobody listens then';
+    is call(GET => "/v1/runs/$run")->json->{status}, 'Running',
+        'the run goes on';
+
+    my $r = call(GET => "/v1/runs/$run/stream", stand_in => {body => 'x',
+        gzip => 1});
+    is_deeply [gunzip($r->body), map { $r->header($_) } qw(Content-Type
+        Content-Encoding)], ['x', 'text/event-stream', 'gzip'], 'a body';
+};
+
+
 subtest 'files' => sub {
     my $file = call(POST => '/v1/file-library/presign', json => {});
 

@@ -70,7 +70,8 @@ sub _call {
     my ($self, $method, $path, $data) = @_;
 
     my $answer = $self->{client}->req($method, "/_control/$path",
-        defined $data ? (body => encode_json($data)) : ());
+        ref $data ? (body => encode_json($data))
+        : defined $data ? (body => $data) : ());
 
     die "stand-in upstream: $path: " . $answer->body . "\n"
         if $answer->status != 200;
@@ -158,8 +159,7 @@ sub reset { $_[0]->_call(POST => 'reset') }
 sub release { $_[0]->_call(POST => 'release') }
 
 
-# Sets a run's status and other members; sends an event to its streams; lays
-# down what the next requests ask for.
+# Sets a run's status and other members; sends an event to its streams.
 
 sub set_run {
     my ($self, $run, %members) = @_;
@@ -174,6 +174,21 @@ sub send_event {
     return $self->_call(POST => "events/$run", $event);
 }
 
+
+# Sends bytes to them as they are; returns how many streams there are.  And
+# ends them.
+
+sub send_bytes {
+    my ($self, $run, $bytes) = @_;
+
+    return $self->_call(POST => "stream/$run", $bytes // '')->{streams};
+}
+
+
+sub close_streams { $_[0]->_call(POST => "close/$_[1]")->{streams} }
+
+
+# Lays down what the next requests ask for.
 
 sub plan {
     my ($self, @asked) = @_;

@@ -47,6 +47,10 @@ package Phrony::Upstream;
 #   GET    /_control/runs        every run
 #   POST   /_control/runs/ID     {"status": …, "output": …}: changes a run
 #   POST   /_control/events/ID   an object: sent to the run's open streams
+#   POST   /_control/stream/ID   bytes: sent to them as they are, in one piece;
+#                                says how many streams there are, so that
+#                                none at all may be sent to ask for that
+#   POST   /_control/close/ID    these streams end, whatever becomes of the run
 #   POST   /_control/plan        ["status=500", "", …]: for the next requests
 #   POST   /_control/release     lets the answers go that are held
 #   POST   /_control/reset       forgets everything
@@ -381,7 +385,11 @@ sub _reshape ($self, $answer, $asked) {
         _pad($answer, $asked) if $asked->{size};
     }
 
-    $answer->{body} = b64_decode($asked->{body}) if defined $asked->{body};
+    if (defined $asked->{body}) {
+        $answer->{body} = b64_decode($asked->{body});
+        delete $answer->{stream};
+    }
+
     $answer->{type} = $asked->{type} if defined $asked->{type};
 
     if ($asked->{gzip} && defined $answer->{body}) {
@@ -718,7 +726,7 @@ sub _set_status ($self, $run, $status) {
     $self->_event($run, run => "engine.run.$end", {runId => $run->{runId}});
     $self->_event($run, session => "engine.session.$end",
         {sessionId => $run->{sessionId}});
-    $_->() for splice @{$self->{streams}{$run->{runId}}{end} || []};
+    $self->_close_streams($run);
 }
 
 
@@ -859,6 +867,13 @@ sub _publish ($self, $run, $event) {
 }
 
 
+# Ends them; each takes itself off the lists.
+
+sub _close_streams ($self, $run) {
+    $_->() for splice @{$self->{streams}{$run->{runId}}{end} || []};
+}
+
+
 sub _stream ($self, $c, $id) {
     my $run = $self->{runs}{$id} or return _error(404, 'Run not found');
 
@@ -875,7 +890,8 @@ sub _serve_stream ($self, $c, $run) {
     my $open = $self->{streams}{$run->{runId}} //= {event => [], end => []};
 
     my $send = sub ($event) {
-        my $bytes = 'data: ' . encode_json($event) . "\n\n";
+        my $bytes = ref $event ? 'data: ' . encode_json($event) . "\n\n"
+                               : $event;
 
         $self->_write($c, $c->{chunked} ? _chunk($bytes) : $bytes);
     };
@@ -985,12 +1001,13 @@ sub _control ($self, $c) {
         return {status => 200, json => {}};
     }
 
-    if ($call =~ m{\APOST /_control/(runs|events)/($UUID)\z}) {
+    if ($call =~ m{\APOST /_control/(runs|events|stream|close)/($UUID)\z}) {
         my ($what, $run) = ($1, $self->{runs}{lc $2});
 
         return _error(404, 'Run not found') if !$run;
         return $what eq 'runs' ? $self->_control_run($run, $data)
-                               : $self->_control_event($run, $data);
+            : $what eq 'events' ? $self->_control_event($run, $data)
+            : $self->_control_stream($run, $what, $c->{req}->body);
     }
 
     return _error(404, 'No such control');
@@ -1034,6 +1051,16 @@ sub _control_event ($self, $run, $event) {
     $self->_publish($run, $event);
 
     return {status => 200, json => {}};
+}
+
+
+sub _control_stream ($self, $run, $what, $bytes) {
+    my $streams = @{$self->{streams}{$run->{runId}}{event} || []};
+
+    $self->_publish($run, $bytes) if $bytes ne '';
+    $self->_close_streams($run) if $what eq 'close';
+
+    return {status => 200, json => {streams => $streams}};
 }
 
 
