@@ -359,8 +359,10 @@ subtest 'fields of an edited answer' => sub {
     my $ask = sub { deliver('alpha', $id, @asked, @_) };
     my $first = $ask->();
 
+    # nginx would serve ranges here, but never of an answer to a start
+
     is_deeply [map { $first->header($_) } qw(ETag Accept-Ranges X-Other)],
-        ['"abc"', 'bytes', 1], 'of the first they stay';
+        ['"abc"', undef, 1], 'of the first they stay';
 
     for ([], [headers => [Range => 'bytes=0-3']],
          [headers => [Range => 'bytes=-4', 'If-Range' => '"abc"']])
