@@ -101,7 +101,7 @@ ngx_phrony_claim_look(ngx_phrony_zone_t *zone,
     delivery->action = decision.action;
     delivery->duplicate = decision.duplicate;
 
-    if (decision.action == PHRONY_DELIVERY_ACTION_REPLAY) {
+    if (claim && decision.action == PHRONY_DELIVERY_ACTION_REPLAY) {
         ngx_phrony_claim_copy(claim, &delivery->stored);
     }
 }
