@@ -278,13 +278,7 @@ fuzz_agent(const phrony_str_t *path, const phrony_route_t *route)
     fuzz_id(path, id, &route->agent_id);
 
     fuzz_assert(route->exact == (path->len == rest));
-    fuzz_assert((route->part == PHRONY_RUN_STATUS) == route->exact);
-    fuzz_assert((route->part == PHRONY_RUN_STREAM)
-                == fuzz_is(path, rest, "/stream"));
-    fuzz_assert((route->part == PHRONY_RUN_RESUME)
-                == (fuzz_is(path, rest, "/messages")
-                    || fuzz_is(path, rest, "/input")
-                    || fuzz_is(path, rest, "/skip-agent-wait")));
+    fuzz_assert(route->part == PHRONY_RUN_OTHER);
     fuzz_assert(path->len == rest || path->data[rest] == '/');
 
     fuzz_assert((route->kind == PHRONY_ROUTE_START)
@@ -309,6 +303,13 @@ fuzz_run(const phrony_str_t *path, const phrony_route_t *route)
     fuzz_id(path, id, &route->run_id);
 
     fuzz_assert(route->exact == (path->len == rest));
+    fuzz_assert((route->part == PHRONY_RUN_STATUS) == route->exact);
+    fuzz_assert((route->part == PHRONY_RUN_STREAM)
+                == fuzz_is(path, rest, "/stream"));
+    fuzz_assert((route->part == PHRONY_RUN_RESUME)
+                == (fuzz_is(path, rest, "/messages")
+                    || fuzz_is(path, rest, "/input")
+                    || fuzz_is(path, rest, "/skip-agent-wait")));
     fuzz_assert(path->len == rest || path->data[rest] == '/');
     fuzz_assert(route->methods == FUZZ_ANY);
 }

@@ -118,6 +118,13 @@ subtest 'a client that goes before the reply' => sub {
 };
 
 
+sub stopped {
+    my ($pid) = @_;
+
+    return do { local (@ARGV, $/) = "/proc/$pid/stat"; <> } =~ /\) T /;
+}
+
+
 # nginx sees both in one turn of its event loop.
 
 subtest 'a client that goes as the reply comes' => sub {
@@ -128,6 +135,7 @@ subtest 'a client that goes as the reply comes' => sub {
         my $connection = claimed_unheard('local', 'alpha', $id);
 
         kill STOP => $worker;
+        wait_for { stopped($worker) } 5, 'the worker to stop';
         $proxy->heal;
         setsockopt $connection->{socket}, SOL_SOCKET, SO_LINGER,
             pack 'ii', 1, 0;

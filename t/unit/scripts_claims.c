@@ -268,7 +268,10 @@ step_settle(void)
 
     *claim = claims[--nclaims];
 
-    return same("version", reply.n == 1 ? reply.integers[0] : -1, 1);
+    /* 2: another's answer counts */
+
+    return same("version", reply.n == 1 ? reply.integers[0] != 2
+                                          ? reply.integers[0] : 1 : -1, 1);
 }
 
 

@@ -21,6 +21,7 @@ static void test_unleased(void);
 static void test_kept_end(void);
 static void lose(gateway_t *g);
 static void find(gateway_t *g);
+static void pause_server(void);
 static int score(uint64_t trigger, uint64_t run);
 
 
@@ -87,13 +88,12 @@ test_each_lease_lost(void)
     (void) gateway_start(&a, 2, &x);
     (void) gateway_start(&a, 2, &y);
 
-    kill(server_pid, SIGSTOP);
+    pause_server();
 
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 200);
     gateway_settle(&a, &y, PHRONY_LEASE_BIND, 200);
     (void) loop_until(gateway_rests, &a, 5000);
 
-    kill(server_pid, SIGCONT);
     server_stop(SIGKILL);
     ok(loop_until(gateway_is_down, &a, 5000), "the connection is lost");
 
@@ -181,7 +181,7 @@ test_kept_end(void)
 
     (void) gateway_start(&a, 5, &x);
 
-    kill(server_pid, SIGSTOP);
+    pause_server();
 
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 500);
     (void) loop_until(gateway_rests, &a, 5000);
@@ -192,7 +192,6 @@ test_kept_end(void)
     ngx_phrony_run_evict(&a.zone);
     ngx_phrony_zone_unlock(&a.zone);
 
-    kill(server_pid, SIGCONT);
     server_stop(SIGKILL);
     ok(loop_until(gateway_is_down, &a, 5000), "the connection is lost");
 
@@ -228,6 +227,14 @@ find(gateway_t *g)
 
     ok(loop_until(gateway_told, g, 20000), "all is told");
     gateway_rest(g);
+}
+
+
+static void
+pause_server(void)
+{
+    kill(server_pid, SIGSTOP);
+    waitpid(server_pid, NULL, WUNTRACED);
 }
 
 
