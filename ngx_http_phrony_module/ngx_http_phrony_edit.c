@@ -44,8 +44,6 @@ ngx_http_phrony_edit_begin(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     ngx_http_clear_last_modified(r);
     ngx_http_clear_etag(r);
 
-    r->allow_ranges = 0;
-
     return NGX_OK;
 }
 

@@ -32,7 +32,6 @@ static ngx_uint_t ngx_phrony_cache_evict_last(ngx_phrony_zone_t *zone,
 static ngx_queue_t *ngx_phrony_cache_queue(ngx_phrony_cache_t *cache,
     ngx_phrony_cache_state_t state);
 static size_t ngx_phrony_cache_size(size_t len);
-static size_t ngx_phrony_cache_room(size_t size);
 static uint64_t ngx_phrony_cache_hash(ngx_phrony_root_t *root,
     const phrony_policy_name_t *name);
 
@@ -202,7 +201,7 @@ ngx_phrony_cache_alloc(ngx_phrony_zone_t *zone,
     len = (found->state == NGX_PHRONY_CACHE_TEXT) ? found->text.len : 0;
     size = ngx_phrony_cache_size(len);
 
-    room = ngx_phrony_cache_room(size);
+    room = ngx_phrony_zone_room(size);
 
     if (room > cache->max_bytes / NGX_PHRONY_CACHE_LARGEST) {
         return NULL;
@@ -411,7 +410,7 @@ ngx_phrony_cache_index(ngx_phrony_cache_t *cache,
 {
     size_t  room;
 
-    room = ngx_phrony_cache_room(ngx_phrony_cache_size(record->len));
+    room = ngx_phrony_zone_room(ngx_phrony_cache_size(record->len));
     cache->bytes += room;
 
     if (record->state == NGX_PHRONY_CACHE_TEXT) {
@@ -432,7 +431,7 @@ ngx_phrony_cache_unindex(ngx_phrony_cache_t *cache,
 {
     size_t  room;
 
-    room = ngx_phrony_cache_room(ngx_phrony_cache_size(record->len));
+    room = ngx_phrony_zone_room(ngx_phrony_cache_size(record->len));
     cache->bytes -= room;
 
     if (record->state == NGX_PHRONY_CACHE_TEXT) {
@@ -498,23 +497,6 @@ ngx_phrony_cache_size(size_t len)
 {
     return ngx_max(sizeof(ngx_phrony_cache_record_t),
                    offsetof(ngx_phrony_cache_record_t, text) + len);
-}
-
-
-/* What the allocator takes for it: a power of two, or whole pages. */
-
-static size_t
-ngx_phrony_cache_room(size_t size)
-{
-    size_t  room;
-
-    if (size > ngx_pagesize / 2) {
-        return ngx_align(size, ngx_pagesize);
-    }
-
-    for (room = 128; room < size; room *= 2) { /* void */ }
-
-    return room;
 }
 
 

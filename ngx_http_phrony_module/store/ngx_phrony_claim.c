@@ -29,7 +29,6 @@ static void ngx_phrony_claim_become(ngx_phrony_root_t *root,
     ngx_phrony_claim_t *claim, phrony_delivery_state_t state);
 static ngx_queue_t *ngx_phrony_claim_queue(ngx_phrony_root_t *root,
     ngx_phrony_claim_t *claim);
-static size_t ngx_phrony_claim_room(size_t size);
 
 
 /* What is copied with the lock held, where nothing is allocated. */
@@ -203,7 +202,7 @@ ngx_phrony_claim_create(ngx_phrony_zone_t *zone, u_char *digest)
     ngx_queue_insert_head(&root->pending, &claim->queue);
 
     root->nclaims++;
-    root->claim_bytes += ngx_phrony_claim_room(sizeof(ngx_phrony_claim_t));
+    root->claim_bytes += ngx_phrony_zone_room(sizeof(ngx_phrony_claim_t));
 
     return claim;
 }
@@ -218,7 +217,7 @@ ngx_phrony_claim_make_room(ngx_phrony_zone_t *zone, size_t size)
     ngx_phrony_root_t  *root;
 
     root = zone->shpool->data;
-    size = ngx_phrony_claim_room(size);
+    size = ngx_phrony_zone_room(size);
 
     for (n = 0; n < NGX_PHRONY_CLAIM_EVICT; n++) {
 
@@ -361,7 +360,7 @@ ngx_phrony_claim_store(ngx_phrony_zone_t *zone, ngx_phrony_claim_t *claim,
     ngx_memory_barrier();
     claim->stored = p;
 
-    root->claim_bytes += ngx_phrony_claim_room(stored->len);
+    root->claim_bytes += ngx_phrony_zone_room(stored->len);
 }
 
 
@@ -389,12 +388,12 @@ ngx_phrony_claim_free(ngx_phrony_zone_t *zone, ngx_phrony_claim_t *claim)
     ngx_queue_remove(&claim->queue);
 
     root->nclaims--;
-    root->claim_bytes -= ngx_phrony_claim_room(sizeof(ngx_phrony_claim_t));
+    root->claim_bytes -= ngx_phrony_zone_room(sizeof(ngx_phrony_claim_t));
 
     stored = claim->stored;
 
     if (stored) {
-        root->claim_bytes -= ngx_phrony_claim_room(claim->len);
+        root->claim_bytes -= ngx_phrony_zone_room(claim->len);
         ngx_phrony_zone_free(zone, stored);
     }
 
@@ -529,10 +528,10 @@ ngx_phrony_claim_repair(ngx_phrony_root_t *root)
 
             root->nclaims++;
             root->claim_bytes
-                += ngx_phrony_claim_room(sizeof(ngx_phrony_claim_t));
+                += ngx_phrony_zone_room(sizeof(ngx_phrony_claim_t));
 
             if (claim->stored) {
-                root->claim_bytes += ngx_phrony_claim_room(claim->len);
+                root->claim_bytes += ngx_phrony_zone_room(claim->len);
             }
 
             if (claim->untold) {
@@ -579,21 +578,4 @@ ngx_phrony_claim_chain(ngx_phrony_root_t *root, u_char *digest)
     hash = (hash ^ root->origin.seed) * 0x9e3779b97f4a7c15;
 
     return &root->claims[(hash >> 32) & root->claim_mask];
-}
-
-
-/* What the allocator takes for so many bytes. */
-
-static size_t
-ngx_phrony_claim_room(size_t size)
-{
-    size_t  room;
-
-    if (size > ngx_pagesize / 2) {
-        return ngx_align(size, ngx_pagesize);
-    }
-
-    for (room = 8; room < size; room *= 2) { /* void */ }
-
-    return room;
 }

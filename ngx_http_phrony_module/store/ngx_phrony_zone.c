@@ -324,6 +324,21 @@ ngx_phrony_zone_try_alloc(ngx_phrony_zone_t *zone, size_t size)
 }
 
 
+size_t
+ngx_phrony_zone_room(size_t size)
+{
+    size_t  room;
+
+    if (size > ngx_pagesize / 2) {
+        return ngx_align(size, ngx_pagesize);
+    }
+
+    for (room = 8; room < size; room *= 2) { /* void */ }
+
+    return room;
+}
+
+
 void
 ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p)
 {

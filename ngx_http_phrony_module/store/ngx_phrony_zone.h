@@ -341,6 +341,11 @@ void *ngx_phrony_zone_alloc(ngx_phrony_zone_t *zone, size_t size,
 
 void ngx_phrony_zone_free(ngx_phrony_zone_t *zone, void *p);
 
+/* What the allocator takes for so many bytes. */
+
+size_t ngx_phrony_zone_room(size_t size);
+
+
 /* Allocates without giving anything up for it. */
 
 void *ngx_phrony_zone_try_alloc(ngx_phrony_zone_t *zone, size_t size);

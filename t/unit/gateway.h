@@ -51,6 +51,8 @@ static int   gateway_is_ready(void *data) TEST_UNUSED;
 static int   gateway_is_down(void *data) TEST_UNUSED;
 static int   gateway_told(void *data) TEST_UNUSED;
 static void  gateway_rest(gateway_t *g) TEST_UNUSED;
+static void  gateway_lose(gateway_t *g) TEST_UNUSED;
+static void  gateway_find(gateway_t *g) TEST_UNUSED;
 static int   gateway_rests(void *data);
 static ngx_phrony_root_t  *gateway_root(gateway_t *g) TEST_UNUSED;
 static long  gateway_commands(gateway_t *g) TEST_UNUSED;
@@ -202,6 +204,31 @@ gateway_told(void *data)
     g = data;
 
     return gateway_root(g)->nuntold == 0 && g->shared.teller->telling == 0;
+}
+
+
+/* The gateway cannot send anything from now on, though Redis is there. */
+
+static void
+gateway_lose(gateway_t *g)
+{
+    g->shared.teller->closed = 1;
+}
+
+
+/* Redis is there again, and all is told. */
+
+static void
+gateway_find(gateway_t *g)
+{
+    g->shared.teller->closed = 0;
+
+    ok(loop_until(gateway_is_ready, g, 20000), "redis is ready");
+
+    ngx_phrony_store_redis_ready(&g->shared);
+
+    ok(loop_until(gateway_told, g, 20000), "all is told");
+    gateway_rest(g);
 }
 
 

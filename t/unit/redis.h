@@ -42,6 +42,8 @@ typedef struct {
 static int    server_port(void) TEST_UNUSED;
 static void   server_start(const char *options) TEST_UNUSED;
 static void   server_stop(int signal) TEST_UNUSED;
+static void   server_pause(void) TEST_UNUSED;
+static void   server_resume(void) TEST_UNUSED;
 
 static void   client_open(void) TEST_UNUSED;
 static void   client_close(void) TEST_UNUSED;
@@ -134,6 +136,23 @@ server_stop(int signal)
 {
     kill(server_pid, signal);
     waitpid(server_pid, NULL, 0);
+}
+
+
+/* It says nothing from now on, until it is to go on. */
+
+static void
+server_pause(void)
+{
+    kill(server_pid, SIGSTOP);
+    waitpid(server_pid, NULL, WUNTRACED);
+}
+
+
+static void
+server_resume(void)
+{
+    kill(server_pid, SIGCONT);
 }
 
 

@@ -31,10 +31,6 @@ static void test_full(void);
 static void test_full_of_ends(void);
 static void test_none(void);
 static phrony_uuid_t last_lease(gateway_t *g, unsigned back);
-static void lose(gateway_t *g);
-static void find(gateway_t *g);
-static void pause_server(void);
-static void resume_server(void);
 static long window_sum(uint64_t trigger);
 
 
@@ -97,7 +93,7 @@ test_lost_before(void)
     is_int(gateway_admit(&a, &strict), NGX_DECLINED, "or has no answer");
 
     server_start("");
-    find(&a);
+    gateway_find(&a);
     is_int(gateway_held(1), 2, "both slots are told");
     is_int(window_sum(1), 2, "so are both starts");
     is_int(gateway_root(&a)->nleases, 0, "and are Redis's now");
@@ -122,7 +118,7 @@ test_lost_after(void)
 
     (void) gateway_start(&a, 2, &first);
 
-    pause_server();
+    server_pause();
 
     /* a settlement goes along */
 
@@ -148,8 +144,8 @@ test_lost_after(void)
 
     gateway_settle(&a, &op, PHRONY_LEASE_BIND, 2001);
 
-    resume_server();
-    find(&a);
+    server_resume();
+    gateway_find(&a);
 
     is_int(gateway_held(2), 2, "what nobody heard of is given back");
     run = last_lease(&a, 0);
@@ -186,10 +182,10 @@ test_told_twice(phrony_lease_event_t event, int held)
     gateway_timeout = 1000;
     gateway_open(&a, 1024 * 1024);
 
-    lose(&a);
+    gateway_lose(&a);
     (void) gateway_start(&a, trigger, &op);
 
-    pause_server();
+    server_pause();
     a.shared.teller->closed = 0;
     ngx_phrony_store_redis_ready(&a.shared);
     loop_turn();
@@ -200,8 +196,8 @@ test_told_twice(phrony_lease_event_t event, int held)
     ok(loop_until(gateway_is_down, &a, 10000), "nobody knows whether it was");
     ok(gateway_sound(&a), "the zone is sound");
 
-    resume_server();
-    find(&a);
+    server_resume();
+    gateway_find(&a);
 
     is_int(gateway_held(trigger), held, "what became of it counts");
     ok(gateway_score(trigger, &op.lease_id) <= 0, "not the lease");
@@ -237,7 +233,7 @@ test_lost_settled(void)
     (void) gateway_start(&a, 14, &op);
     (void) gateway_start(&a, 14, &other);
 
-    pause_server();
+    server_pause();
     gateway_settle(&a, &op, PHRONY_LEASE_BIND, 14000);
     gateway_settle(&a, &other, PHRONY_LEASE_RELEASE, 0);
     (void) loop_until(gateway_rests, &a, 5000);
@@ -246,7 +242,7 @@ test_lost_settled(void)
     ok(loop_until(gateway_is_down, &a, 5000), "and get lost");
     is_int(gateway_root(&a)->nuntold, 2, "both are untold then");
     server_start("");
-    find(&a);
+    gateway_find(&a);
 
     run = store_uuid(14000);
     is_int(gateway_score(14, &run), 1, "a binding is told again");
@@ -270,7 +266,7 @@ test_lost_batch(void)
     ngx_phrony_op_t  op;
 
     gateway_open(&a, 1024 * 1024);
-    lose(&a);
+    gateway_lose(&a);
 
     for (i = 0; i < 3; i++) {
         (void) gateway_start(&a, 15, &op);
@@ -280,14 +276,14 @@ test_lost_batch(void)
         }
     }
 
-    pause_server();
+    server_pause();
     a.shared.teller->closed = 0;
     ngx_phrony_store_redis_ready(&a.shared);
     loop_for(20);
     is_int(gateway_root(&a)->nuntold, 0, "all is on its way");
     server_stop(SIGKILL);
     server_start("");
-    find(&a);
+    gateway_find(&a);
 
     is_int(gateway_held(15), 3, "and is told again");
     run = store_uuid(15002);
@@ -309,7 +305,7 @@ test_quit(void)
 
     gateway_open(&a, 1024 * 1024);
 
-    pause_server();
+    server_pause();
 
     answered = 0;
 
@@ -328,10 +324,10 @@ test_quit(void)
     is_int(answered, 1, "a start is answered when its worker ends");
     ok(op.failed && !op.granted, "not granted by anybody");
 
-    resume_server();
+    server_resume();
     (void) gateway_tell("PING");
     gateway_connect(&a);
-    find(&a);
+    gateway_find(&a);
 
     is_int(gateway_held(3), 0, "the next worker gives both slots back");
 
@@ -357,7 +353,7 @@ test_local(void)
         (void) gateway_admit(&a, &op);
     }
 
-    lose(&a);
+    gateway_lose(&a);
 
     (void) gateway_admit(&a, &op);
     ok(op.granted && gateway_is(&op, "local"), "a start is decided here");
@@ -373,7 +369,7 @@ test_local(void)
 
     store_now += 3000;
 
-    find(&a);
+    gateway_find(&a);
     is_int(window_sum(4), 3 + 2, "Redis has been told of 3 more");
     is_int(gateway_held(4), 5, "and of their slots");
 
@@ -401,7 +397,7 @@ test_local_runs(void)
     ngx_phrony_op_t  op[5], other;
 
     gateway_open(&a, 1024 * 1024);
-    lose(&a);
+    gateway_lose(&a);
 
     for (i = 0; i < 5; i++) {
         (void) gateway_start(&a, 5, &op[i]);
@@ -423,7 +419,7 @@ test_local_runs(void)
     ok(!other.granted && other.limits[PHRONY_LIMIT_RUNS].refused,
        "the limit on runs holds");
 
-    find(&a);
+    gateway_find(&a);
 
     is_int(gateway_held(5), 2, "Redis is told of 2 slots");
     is_int(gateway_score(5, &op[4].lease_id), 1, "of a lease");
@@ -435,10 +431,10 @@ test_local_runs(void)
     is_int(gateway_score(5, &run), -1, "and of another");
     is_int(gateway_root(&a)->nleases, 0, "no slot is held here");
 
-    lose(&a);
+    gateway_lose(&a);
     (void) gateway_admit(&a, &other);
     ok(!other.granted, "what was told counts if Redis goes again");
-    find(&a);
+    gateway_find(&a);
 
     /* a lease that was told of becomes a run */
 
@@ -477,7 +473,7 @@ test_elsewhere(void)
     gateway_settle(&a, &ours, PHRONY_LEASE_BIND, 6000);
     gateway_rest(&a);
 
-    lose(&a);
+    gateway_lose(&a);
 
     gateway_ask(&op, 6);
     gateway_limit(&op, PHRONY_LIMIT_RUNS, 5);
@@ -498,7 +494,7 @@ test_elsewhere(void)
     (void) gateway_admit(&a, &op);
     ok(op.granted, "what nobody confirms is forgotten with time");
 
-    find(&a);
+    gateway_find(&a);
     gateway_close(&a);
     gateway_close(&b);
 }
@@ -524,8 +520,8 @@ test_untold_ends(void)
     gateway_rest(&a);
     is_int(gateway_held(7), 3, "3 slots are held");
 
-    pause_server();
-    lose(&a);
+    server_pause();
+    gateway_lose(&a);
 
     gateway_see(&a, 7, PHRONY_LEASE_END, 7000);
     gateway_settle(&a, &op[1], PHRONY_LEASE_RELEASE, 0);
@@ -536,8 +532,8 @@ test_untold_ends(void)
     is_int(gateway_root(&a)->nuntold, 4, "4 things are untold");
     ok(gateway_sound(&a), "the zone is sound");
 
-    resume_server();
-    find(&a);
+    server_resume();
+    gateway_find(&a);
 
     is_int(gateway_held(7), 1, "1 slot is left");
     run = store_uuid(7002);
@@ -601,7 +597,7 @@ test_many(void)
     ngx_phrony_op_t  op;
 
     gateway_open(&a, 4 * 1024 * 1024);
-    lose(&a);
+    gateway_lose(&a);
 
     for (i = 0; i < 2000; i++) {
         (void) gateway_start(&a, 9000 + i % 40, &op);
@@ -613,7 +609,7 @@ test_many(void)
 
     is_int(gateway_root(&a)->nuntold, 2000 + 40, "2000 runs of 40 triggers");
 
-    find(&a);
+    gateway_find(&a);
 
     is_int(gateway_held(9000) + gateway_held(9039), 100, "are told");
     is_int(window_sum(9000) + window_sum(9039), 100, "and counted");
@@ -634,18 +630,18 @@ test_not_twice(void)
 
     gateway_timeout = 1000;
     gateway_open(&a, 1024 * 1024);
-    lose(&a);
+    gateway_lose(&a);
 
     for (i = 0; i < 4; i++) {
         (void) gateway_start(&a, 10, &op);
     }
 
-    pause_server();
+    server_pause();
     a.shared.teller->closed = 0;
     ngx_phrony_store_redis_ready(&a.shared);
     ok(loop_until(gateway_is_down, &a, 10000), "what was told has no answer");
-    resume_server();
-    find(&a);
+    server_resume();
+    gateway_find(&a);
 
     is_int(window_sum(10), 4, "4 starts are counted once");
     is_int(gateway_held(10), 4, "and hold 4 slots");
@@ -675,7 +671,7 @@ test_full(void)
        (int) gateway_root(&a)->evicted);
     is_int(gateway_root(&a)->exhausted, 0, "so that there was some");
 
-    lose(&a);
+    gateway_lose(&a);
 
     for (n = 0; gateway_start(&a, 12, &op); n++) {
         /* void */
@@ -686,7 +682,7 @@ test_full(void)
     is_int(gateway_root(&a)->nleases, n, "each has its slot");
     ok(gateway_sound(&a), "the zone is sound");
 
-    find(&a);
+    gateway_find(&a);
     is_int(gateway_held(12), n, "and all are told");
     ok(gateway_start(&a, 12, &op) && gateway_is(&op, "redis"),
        "then there is room again");
@@ -705,7 +701,7 @@ test_full_of_ends(void)
     ngx_uint_t  exhausted;
 
     gateway_open(&a, 256 * 1024);
-    lose(&a);
+    gateway_lose(&a);
 
     for (i = 0; gateway_root(&a)->exhausted == 0; i++) {
         gateway_see(&a, 16, PHRONY_LEASE_END, 160000 + i);
@@ -771,48 +767,6 @@ last_lease(gateway_t *g, unsigned back)
     memcpy(id.bytes + sizeof(uint64_t), &n, sizeof(uint64_t));
 
     return id;
-}
-
-
-/* The gateway cannot send anything from now on. */
-
-static void
-lose(gateway_t *g)
-{
-    g->shared.teller->closed = 1;
-}
-
-
-/* Redis is there again, and all is told. */
-
-static void
-find(gateway_t *g)
-{
-    g->shared.teller->closed = 0;
-
-    if (!loop_until(gateway_is_ready, g, 20000)) {
-        printf("# redis does not get ready\n");
-    }
-
-    ngx_phrony_store_redis_ready(&g->shared);
-
-    ok(loop_until(gateway_told, g, 20000), "all is told");
-    gateway_rest(g);
-}
-
-
-static void
-pause_server(void)
-{
-    kill(server_pid, SIGSTOP);
-    waitpid(server_pid, NULL, WUNTRACED);
-}
-
-
-static void
-resume_server(void)
-{
-    kill(server_pid, SIGCONT);
 }
 
 

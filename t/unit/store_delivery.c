@@ -53,10 +53,6 @@ static int blocks(ngx_phrony_op_t *op, phrony_delivery_action_t action);
 static int replays(ngx_phrony_op_t *op);
 static size_t answer(unsigned char *buf);
 static const char *key(uint64_t id);
-static void lose(gateway_t *g);
-static void find(gateway_t *g);
-static void pause_server(void);
-static void resume_server(void);
 static int is_late(void *data);
 
 
@@ -525,7 +521,7 @@ test_lost(void)
     gateway_open(&a, 1024 * 1024);
     gateway_open(&b, 1024 * 1024);
 
-    pause_server();
+    server_pause();
 
     ask(&strict, 190);
     strict.local = 0;
@@ -542,8 +538,8 @@ test_lost(void)
     is_int(gateway_root(&a)->untold_claims.next
            != &gateway_root(&a)->untold_claims, 1, "it is untold");
 
-    resume_server();
-    find(&a);
+    server_resume();
+    gateway_find(&a);
     ok(loop_until(gateway_is_ready, &b, 10000), "Redis is back");
 
     (void) admit(&b, 190, &op);
@@ -570,8 +566,8 @@ test_overruled(void)
     gateway_open(&a, 1024 * 1024);
     gateway_open(&b, 1024 * 1024);
 
-    lose(&a);
-    lose(&b);
+    gateway_lose(&a);
+    gateway_lose(&b);
 
     (void) admit(&a, 195, &op);
     (void) admit(&b, 195, &other);
@@ -582,8 +578,8 @@ test_overruled(void)
     other.data = NULL;
     settle(&b, &other, NGX_PHRONY_RECEIPT_DONE);
 
-    find(&a);
-    find(&b);
+    gateway_find(&a);
+    gateway_find(&b);
 
     (void) ngx_phrony_zone_lock(&b.zone);
     ok(ngx_phrony_claim_find(&b.zone, other.delivery.digest) == NULL,
@@ -617,7 +613,7 @@ test_away(void)
     (void) admit(&a, 200, &op);
     settle(&a, &op, NGX_PHRONY_RECEIPT_DONE);
 
-    lose(&a);
+    gateway_lose(&a);
 
     is_int(admit(&a, 200, &op), NGX_OK, "what was seen here");
     ok(replays(&op), "is replayed without Redis");
@@ -642,7 +638,7 @@ test_away(void)
     ok(!op.delivery.claimed, "and no claim");
 
     ok(gateway_sound(&a), "the zone is sound");
-    find(&a);
+    gateway_find(&a);
 
     (void) admit(&b, 201, &op);
     ok(replays(&op), "what was done is told");
@@ -670,11 +666,11 @@ test_away_progress(void)
     gateway_open(&a, 1024 * 1024);
     gateway_open(&b, 1024 * 1024);
 
-    lose(&a);
+    gateway_lose(&a);
     (void) admit(&a, 210, &op[0]);
     (void) admit(&a, 211, &op[1]);
     (void) admit(&a, 212, &op[2]);
-    find(&a);
+    gateway_find(&a);
 
     (void) admit(&b, 210, &other);
     ok(blocks(&other, PHRONY_DELIVERY_ACTION_REFUSE_IN_PROGRESS),
@@ -691,9 +687,9 @@ test_away_progress(void)
     (void) admit(&b, 211, &other);
     ok(claims(&other), "also if that is nothing");
 
-    lose(&a);
+    gateway_lose(&a);
     settle(&a, &op[2], NGX_PHRONY_RECEIPT_FORGET);
-    find(&a);
+    gateway_find(&a);
     (void) admit(&b, 212, &other);
     ok(proxies(&other, PHRONY_DUPLICATE_UNKNOWN),
        "which, told late, leaves a doubt");
@@ -722,7 +718,7 @@ test_forget_away(void)
     settle(&b, &other, NGX_PHRONY_RECEIPT_UNKNOWN);
     (void) admit(&a, 222, &op[2]);
 
-    lose(&a);
+    gateway_lose(&a);
 
     gateway_settle(&a, &op[0], PHRONY_LEASE_RELEASE, 0);
     settle(&a, &op[0], NGX_PHRONY_RECEIPT_FORGET);
@@ -739,7 +735,7 @@ test_forget_away(void)
     settle(&a, &other, NGX_PHRONY_RECEIPT_DONE);
 
     ok(gateway_sound(&a), "the zone is sound");
-    find(&a);
+    gateway_find(&a);
 
     (void) admit(&b, 220, &other);
     ok(replays(&other), "later all know what that one became");
@@ -771,17 +767,17 @@ test_settle_lost(void)
     (void) admit(&a, 232, &op[2]);
 
     (void) gateway_tell("CLIENT KILL TYPE normal SKIPME yes");
-    pause_server();
+    server_pause();
     op[0].failed = 1;
     settle(&a, &op[0], NGX_PHRONY_RECEIPT_DONE);
     op[1].failed = 1;
     settle(&a, &op[1], NGX_PHRONY_RECEIPT_FORGET);
     op[2].failed = 1;
     settle(&a, &op[2], NGX_PHRONY_RECEIPT_UNKNOWN);
-    resume_server();
+    server_resume();
 
     ok(loop_until(gateway_is_down, &a, 5000), "the connection is lost");
-    find(&a);
+    gateway_find(&a);
     ok(loop_until(gateway_is_ready, &b, 10000), "there are others");
 
     (void) admit(&b, 230, &op[0]);
@@ -810,7 +806,7 @@ test_many_untold(void)
     gateway_open(&a, 1024 * 1024);
     gateway_open(&b, 1024 * 1024);
 
-    lose(&a);
+    gateway_lose(&a);
 
     for (id = 2400; id < 2500; id++) {
         (void) admit(&a, id, &op);
@@ -818,7 +814,7 @@ test_many_untold(void)
         settle(&a, &op, NGX_PHRONY_RECEIPT_DONE);
     }
 
-    find(&a);
+    gateway_find(&a);
 
     good = 1;
 
@@ -1135,46 +1131,6 @@ key(uint64_t id)
     snprintf(text, sizeof(text), "%s:%s", gateway_key("delivery", id), digest);
 
     return text;
-}
-
-
-/* Redis is there, but for this gateway; and is there again. */
-
-static void
-lose(gateway_t *g)
-{
-    g->shared.teller->closed = 1;
-}
-
-
-static void
-find(gateway_t *g)
-{
-    g->shared.teller->closed = 0;
-
-    if (!loop_until(gateway_is_ready, g, 20000)) {
-        printf("# redis does not get ready\n");
-    }
-
-    ngx_phrony_store_redis_ready(&g->shared);
-
-    ok(loop_until(gateway_told, g, 20000), "all is told");
-    gateway_rest(g);
-}
-
-
-static void
-pause_server(void)
-{
-    kill(server_pid, SIGSTOP);
-    waitpid(server_pid, NULL, WUNTRACED);
-}
-
-
-static void
-resume_server(void)
-{
-    kill(server_pid, SIGCONT);
 }
 
 

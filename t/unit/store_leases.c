@@ -19,9 +19,6 @@ static void test_each_lease_lost(void);
 static void test_end_told(void);
 static void test_unleased(void);
 static void test_kept_end(void);
-static void lose(gateway_t *g);
-static void find(gateway_t *g);
-static void pause_server(void);
 static int score(uint64_t trigger, uint64_t run);
 
 
@@ -61,10 +58,10 @@ test_each_lease(void)
     (void) gateway_start(&a, 1, &y);
     is_int(gateway_held(1), 2, "two leases");
 
-    lose(&a);
+    gateway_lose(&a);
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 100);
     gateway_settle(&a, &y, PHRONY_LEASE_BIND, 100);
-    find(&a);
+    gateway_find(&a);
 
     is_int(gateway_held(1), 1, "two answers, one run, one slot");
     is_int(score(1, 100), 1, "the run's");
@@ -88,7 +85,7 @@ test_each_lease_lost(void)
     (void) gateway_start(&a, 2, &x);
     (void) gateway_start(&a, 2, &y);
 
-    pause_server();
+    server_pause();
 
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 200);
     gateway_settle(&a, &y, PHRONY_LEASE_BIND, 200);
@@ -98,7 +95,7 @@ test_each_lease_lost(void)
     ok(loop_until(gateway_is_down, &a, 5000), "the connection is lost");
 
     server_start("");
-    find(&a);
+    gateway_find(&a);
 
     is_int(gateway_held(2), 1, "one slot");
     is_int(score(2, 200), 1, "the run's");
@@ -121,11 +118,11 @@ test_end_told(void)
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 300);
     gateway_rest(&a);
 
-    lose(&a);
+    gateway_lose(&a);
     ok(gateway_start(&a, 3, &y) && gateway_is(&y, "local"),
        "a start is decided here");
     gateway_settle(&a, &y, PHRONY_LEASE_END, 300);
-    find(&a);
+    gateway_find(&a);
 
     is_int(score(3, 300), -1, "the end of the run is told");
     is_int(gateway_held(3), 0, "no slot is held");
@@ -150,13 +147,13 @@ test_unleased(void)
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 400);
     gateway_rest(&a);
 
-    lose(&b);
+    gateway_lose(&b);
     gateway_ask(&y, 4);
     y.local = 0;
     (void) gateway_admit(&b, &y);
     ok(!y.leased, "allowed without a lease");
     gateway_settle(&b, &y, PHRONY_LEASE_BIND, 400);
-    find(&b);
+    gateway_find(&b);
 
     is_int(score(4, 400), 1, "the run holds its slot");
 
@@ -181,7 +178,7 @@ test_kept_end(void)
 
     (void) gateway_start(&a, 5, &x);
 
-    pause_server();
+    server_pause();
 
     gateway_settle(&a, &x, PHRONY_LEASE_BIND, 500);
     (void) loop_until(gateway_rests, &a, 5000);
@@ -196,45 +193,12 @@ test_kept_end(void)
     ok(loop_until(gateway_is_down, &a, 5000), "the connection is lost");
 
     server_start("");
-    find(&a);
+    gateway_find(&a);
 
     is_int(score(5, 500), -1, "an end that is told again is an end");
     ok(gateway_sound(&a), "the zone is sound");
 
     gateway_close(&a);
-}
-
-
-/* The gateway cannot send anything from now on. */
-
-static void
-lose(gateway_t *g)
-{
-    g->shared.teller->closed = 1;
-}
-
-
-/* Redis is there again, and all is told. */
-
-static void
-find(gateway_t *g)
-{
-    g->shared.teller->closed = 0;
-
-    ok(loop_until(gateway_is_ready, g, 20000), "redis is there again");
-
-    ngx_phrony_store_redis_ready(&g->shared);
-
-    ok(loop_until(gateway_told, g, 20000), "all is told");
-    gateway_rest(g);
-}
-
-
-static void
-pause_server(void)
-{
-    kill(server_pid, SIGSTOP);
-    waitpid(server_pid, NULL, WUNTRACED);
 }
 
 
