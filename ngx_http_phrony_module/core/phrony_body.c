@@ -4,34 +4,16 @@
  */
 
 
-#include <errno.h>
-#include <jansson.h>
-#include <stdlib.h>
-
 #include "phrony_body.h"
+#include "phrony_document.h"
 #include "phrony_json.h"
 #include "phrony_plain.h"
-
-
-/*
- * Integers are left to strtoll(), which is faster than reading them as real
- * numbers; those that do not fit are a matter for the second reading.
- */
-
-#define PHRONY_BODY_FLAGS                                                     \
-    (JSON_REJECT_DUPLICATES|JSON_ALLOW_NUL|JSON_DECODE_ANY)
 
 
 static size_t phrony_body_spaces(const phrony_str_t *text, size_t pos);
 static size_t phrony_body_name(const phrony_str_t *text, size_t pos);
 static int phrony_body_is(const unsigned char *p, size_t len,
     const char *name);
-static json_t *phrony_body_load(const unsigned char *data, size_t len,
-    json_error_t *parser);
-static json_t *phrony_body_load_again(const unsigned char *data, size_t len,
-    json_error_t *parser);
-static json_t *phrony_body_parse(const unsigned char *data, size_t len,
-    json_error_t *parser);
 static phrony_reason_t phrony_body_members(const json_t *root,
     phrony_body_error_t *error);
 static phrony_reason_t phrony_body_refuse(const phrony_str_t *body,
@@ -180,7 +162,7 @@ phrony_body_check(const phrony_str_t *body, phrony_body_error_t *error)
     }
 
     len = phrony_body_readable(body);
-    root = phrony_body_load(body->data, len, &parser);
+    root = phrony_document_load(body->data, len, NULL, &parser);
 
     if (root == NULL) {
         return phrony_body_refuse(body, len, &parser, error);
@@ -200,89 +182,6 @@ phrony_body_tokens(size_t len, size_t bytes_per_token)
 {
     return (int64_t) (len / bytes_per_token)
            + (len % bytes_per_token ? 1 : 0);
-}
-
-
-static json_t *
-phrony_body_load(const unsigned char *data, size_t len, json_error_t *parser)
-{
-    json_t                *root;
-    enum json_error_code   code;
-
-    root = phrony_body_parse(data, len, parser);
-
-    if (root) {
-        return root;
-    }
-
-    code = json_error_code(parser);
-
-    if (code == json_error_numeric_overflow
-        || code == json_error_null_byte_in_key)
-    {
-        return phrony_body_load_again(data, len, parser);
-    }
-
-    return NULL;
-}
-
-
-/*
- * Reads a text that the parser cannot hold though it may be valid, in a copy
- * that has everything at the same place, but 0 for each number and a
- * character that occurs nowhere else for each \u0000.
- */
-
-static json_t *
-phrony_body_load_again(const unsigned char *data, size_t len,
-    json_error_t *parser)
-{
-    json_t         *root;
-    unsigned char  *copy;
-
-    root = NULL;
-    parser->text[JSON_ERROR_TEXT_LENGTH - 1] = json_error_out_of_memory;
-
-    copy = malloc(len);
-
-    if (copy == NULL) {
-        return NULL;
-    }
-
-    if (phrony_json_simplify(data, len, copy) == 0) {
-        root = phrony_body_parse(copy, len, parser);
-    }
-
-    free(copy);
-
-    return root;
-}
-
-
-/*
- * The parser does not say in every case that it had no memory: it may take a
- * token that it could not store for a broken one, or store a part of it.
- * That malloc() failed is seen in errno then.
- */
-
-static json_t *
-phrony_body_parse(const unsigned char *data, size_t len,
-    json_error_t *parser)
-{
-    json_t  *root;
-
-    errno = 0;
-    root = json_loadb((const char *) data, len, PHRONY_BODY_FLAGS, parser);
-
-    if (root ? errno == ENOMEM
-             : errno == ENOMEM || parser->text[0] == '\0')
-    {
-        json_decref(root);
-        parser->text[JSON_ERROR_TEXT_LENGTH - 1] = json_error_out_of_memory;
-        return NULL;
-    }
-
-    return root;
 }
 
 
