@@ -64,26 +64,18 @@ int
 phrony_answer_status_in(const phrony_answer_t *answer,
     const phrony_str_t *names, size_t n)
 {
-    size_t  i, k;
+    size_t        i;
+    phrony_str_t  status;
 
     if (answer->status_len == 0) {
         return 0;
     }
 
+    status.len = answer->status_len;
+    status.data = (unsigned char *) answer->status;
+
     for (i = 0; i < n; i++) {
-        if (names[i].len != answer->status_len) {
-            continue;
-        }
-
-        for (k = 0; k < names[i].len; k++) {
-            if (phrony_lower(names[i].data[k])
-                != phrony_lower(answer->status[k]))
-            {
-                break;
-            }
-        }
-
-        if (k == names[i].len) {
+        if (phrony_str_eq_nocase(&status, &names[i])) {
             return 1;
         }
     }

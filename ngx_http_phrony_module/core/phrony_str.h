@@ -93,4 +93,25 @@ phrony_lower(unsigned char ch)
 }
 
 
+/* Returns 1 if both views are the same but for ASCII case, else 0. */
+
+static inline int
+phrony_str_eq_nocase(const phrony_str_t *a, const phrony_str_t *b)
+{
+    size_t  i;
+
+    if (a->len != b->len) {
+        return 0;
+    }
+
+    for (i = 0; i < a->len; i++) {
+        if (phrony_lower(a->data[i]) != phrony_lower(b->data[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 #endif /* PHRONY_STR_H_ */
