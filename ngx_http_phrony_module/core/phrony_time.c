@@ -18,10 +18,13 @@ typedef struct {
     int  hour;
     int  minute;
     int  second;
+    int  ms;
     int  offset;                    /* seconds east of UTC */
 } phrony_time_fields_t;
 
 
+static int phrony_time_read(const phrony_str_t *text,
+    phrony_time_fields_t *fields, int64_t *seconds);
 static int phrony_time_number(const unsigned char *p, size_t n);
 static int phrony_time_date(const unsigned char *p,
     phrony_time_fields_t *fields);
@@ -29,6 +32,7 @@ static int phrony_time_clock(const unsigned char *p,
     phrony_time_fields_t *fields);
 static int phrony_time_zone(const unsigned char *p, size_t len,
     phrony_time_fields_t *fields);
+static int phrony_time_ms(const unsigned char *p, size_t n);
 static int phrony_time_month_days(int year, int month);
 static int64_t phrony_time_days(const phrony_time_fields_t *fields);
 
@@ -36,10 +40,35 @@ static int64_t phrony_time_days(const phrony_time_fields_t *fields);
 int
 phrony_time_parse(const phrony_str_t *text, int64_t *seconds)
 {
+    phrony_time_fields_t  fields;
+
+    return phrony_time_read(text, &fields, seconds);
+}
+
+
+int
+phrony_time_parse_ms(const phrony_str_t *text, int64_t *ms)
+{
+    int64_t               seconds;
+    phrony_time_fields_t  fields;
+
+    if (phrony_time_read(text, &fields, &seconds) == -1) {
+        return -1;
+    }
+
+    *ms = seconds * 1000 + fields.ms;
+
+    return 0;
+}
+
+
+static int
+phrony_time_read(const phrony_str_t *text, phrony_time_fields_t *fields,
+    int64_t *seconds)
+{
     size_t                len;
     int64_t               value;
     const unsigned char  *p;
-    phrony_time_fields_t  fields;
 
     p = text->data;
     len = text->len;
@@ -50,19 +79,19 @@ phrony_time_parse(const phrony_str_t *text, int64_t *seconds)
         return -1;
     }
 
-    if (phrony_time_date(p, &fields) == -1
+    if (phrony_time_date(p, fields) == -1
         || phrony_lower(p[10]) != 't'
-        || phrony_time_clock(p + 11, &fields) == -1
-        || phrony_time_zone(p + 19, len - 19, &fields) == -1)
+        || phrony_time_clock(p + 11, fields) == -1
+        || phrony_time_zone(p + 19, len - 19, fields) == -1)
     {
         return -1;
     }
 
-    value = phrony_time_days(&fields) * PHRONY_TIME_DAY
-            + fields.hour * 3600 + fields.minute * 60 + fields.second
-            - fields.offset;
+    value = phrony_time_days(fields) * PHRONY_TIME_DAY
+            + fields->hour * 3600 + fields->minute * 60 + fields->second
+            - fields->offset;
 
-    if (fields.second == 60 && value % PHRONY_TIME_DAY != 0) {
+    if (fields->second == 60 && value % PHRONY_TIME_DAY != 0) {
         return -1;
     }
 
@@ -150,12 +179,16 @@ phrony_time_zone(const unsigned char *p, size_t len,
     int     hour, minute;
     size_t  n;
 
+    fields->ms = 0;
+
     if (p[0] == '.') {
         for (n = 1; n < len && p[n] >= '0' && p[n] <= '9'; n++) { /* void */ }
 
         if (n == 1) {
             return -1;
         }
+
+        fields->ms = phrony_time_ms(p + 1, n - 1);
 
         p += n;
         len -= n;
@@ -180,6 +213,24 @@ phrony_time_zone(const unsigned char *p, size_t len,
     fields->offset = (hour * 60 + minute) * (p[0] == '+' ? 60 : -60);
 
     return 0;
+}
+
+
+/* The value of the first three of "n" digits, as if at least three. */
+
+static int
+phrony_time_ms(const unsigned char *p, size_t n)
+{
+    int     ms;
+    size_t  i;
+
+    ms = 0;
+
+    for (i = 0; i < 3; i++) {
+        ms = ms * 10 + (i < n ? p[i] - '0' : 0);
+    }
+
+    return ms;
 }
 
 

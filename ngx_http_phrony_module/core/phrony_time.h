@@ -26,6 +26,11 @@ PHRONY_HIDDEN_BEGIN
 int phrony_time_parse(const phrony_str_t *text, int64_t *seconds);
 
 
+/* The same in milliseconds; what a fraction has beyond them is cut off. */
+
+int phrony_time_parse_ms(const phrony_str_t *text, int64_t *ms);
+
+
 PHRONY_HIDDEN_END
 
 

@@ -11,7 +11,7 @@
 
 typedef struct {
     const char  *text;
-    int64_t      seconds;
+    int64_t      seconds;           /* or milliseconds */
 } vector_t;
 
 
@@ -19,6 +19,7 @@ static void test_valid(void);
 static void test_invalid(void);
 static void test_every_day(void);
 static void test_prefixes(void);
+static void test_ms(void);
 static int64_t parse(const char *text);
 
 
@@ -87,6 +88,7 @@ main(void)
     test_invalid();
     test_every_day();
     test_prefixes();
+    test_ms();
 
     return done();
 }
@@ -170,6 +172,44 @@ test_prefixes(void)
            "the first %zu bytes", len);
 
         free(text.data);
+    }
+}
+
+
+static void
+test_ms(void)
+{
+    size_t        i;
+    int64_t       ms;
+    phrony_str_t  text;
+
+    static const vector_t  vectors[] = {
+        { "1970-01-01T00:00:00Z", 0 },
+        { "1970-01-01T00:00:01.2Z", 1200 },
+        { "1970-01-01T00:00:01.25Z", 1250 },
+        { "1970-01-01T00:00:01.257Z", 1257 },
+        { "1970-01-01T00:00:01.2579+00:00", 1257 },
+        { "1970-01-01T01:00:01.007999999+01:00", 1007 },
+        { "1970-01-01T00:00:01.000Z", 1000 },
+        { "1969-12-31T23:59:59.999Z", -1 },
+        { "1990-12-31T23:59:60.5Z", 662688000500 },
+        { "9999-12-31T23:59:60.999Z", 253402300800999 }
+    };
+
+    for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        text = str(vectors[i].text);
+        ms = REFUSED;
+
+        is_int(phrony_time_parse_ms(&text, &ms), 0, vectors[i].text);
+        is_int(ms, vectors[i].seconds, "its milliseconds");
+    }
+
+    for (i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) {
+        text = str(invalid[i]);
+        ms = 7;
+
+        ok(phrony_time_parse_ms(&text, &ms) == -1 && ms == 7,
+           "\"%s\" has no milliseconds", invalid[i]);
     }
 }
 
