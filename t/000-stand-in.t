@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Phrony::Test;
 
+use Mojo::Date;
 use Mojo::Util qw(gunzip);
 
 my $uuid = qr/\A[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\z/;
@@ -132,6 +133,114 @@ subtest 'sessions' => sub {
         'a bad skip';
     is call(GET => "/v1/agents/$other/sessions")->json->{total}, 0,
         'another agent has none';
+};
+
+
+sub rows { @{call(GET => "/v1/agents/$agent/sessions@_")->json->{items}} }
+
+sub epoch { Mojo::Date->new($_[0])->epoch }
+
+
+subtest 'sessions and their runs' => sub {
+    my $trigger = '0b1c2d3e-0000-4000-8000-00000000000d';
+
+    $up->reset;
+
+    my @runs = map {
+        start(stand_in => {trigger => $trigger, finish => 'polls:1'})->json
+    } 1 .. 3;
+
+    is_deeply [map { @$_{qw(id rootRunId entryRunId triggerId)} } rows()],
+        [map { @$_{qw(sessionId runId runId triggerId)} } reverse @runs],
+        'the newest first, with the ids that the starts were told';
+    is $runs[0]{triggerId}, $trigger, 'and the trigger';
+
+    my @started = map { $_->{startedAt} } rows();
+
+    like $_, qr/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\z/, 'startedAt'
+        for @started;
+    is_deeply \@started, [reverse sort @started], 'does not rise';
+    is_deeply [map { $_->{finishedAt} } rows()], [undef, undef, undef],
+        'none has finished';
+
+    is call(GET => "/v1/runs/$runs[1]{runId}")->json->{status}, 'Completed',
+        'a run ends';
+    $up->set_run($runs[0]{runId}, status => 'WaitingForHITL');
+
+    is_deeply [map { $_->{status} } rows()],
+        [qw(Running Completed WaitingForHITL)], 'status goes with the runs';
+    is_deeply [map { defined $_->{finishedAt} ? 1 : 0 } rows()], [0, 1, 0],
+        'finishedAt too';
+    is_deeply [map { $_->{id} } rows('?status=Completed')],
+        [$runs[1]{sessionId}], 'the filter too';
+    is_deeply [map { $_->{id} } rows('?skip=1&take=1')],
+        [$runs[1]{sessionId}], 'a part of the list';
+
+    $up->set_run($runs[2]{runId}, startedAt => undef, entryRunId => undef,
+        rootRunId => $other);
+    is_deeply [@{(rows())[0]}{qw(startedAt rootRunId entryRunId)}],
+        [undef, $other, undef], 'a row set by hand';
+};
+
+
+subtest 'a start whose answer is lost' => sub {
+    my @lost = ([hang => 1], [hold => 1], [break => 'before'],
+        [break => 'before', reset => 1], [break => 'in-header'],
+        [status => 504], [delay => 60]);
+
+    for my $how (@lost) {
+        $up->reset;
+
+        my $connection = $c->open_connection;
+
+        $connection->send($c->request_bytes(POST => "/v1/agents/$agent/runs",
+            key => $key, json => {}, stand_in => {accept => 1, @$how}));
+        wait_for { rows() } 5, "the session (@$how)";
+
+        my ($run) = map { $_->{entryRunId} } rows();
+
+        is scalar rows(), 1, "@$how: one session";
+        is call(GET => "/v1/runs/$run")->json->{status}, 'Running',
+            'of a run that goes on';
+
+        if ($how->[0] eq 'hold') {
+            $up->release;
+            is $connection->response->json->{runId}, $run,
+                'which the answer names';
+        }
+
+        is $connection->response->status, 504, 'though the answer is 504'
+            if $how->[0] eq 'status';
+    }
+
+    $up->reset;
+    start(stand_in => {status => 504});
+    is scalar rows(), 0, 'an error alone starts nothing';
+
+    is start(stand_in => {accept => 1})->status, 202, 'accepted once';
+    is start(json => {input => 1}, stand_in => {accept => 1})->status, 400,
+        'what is no start is not';
+    is scalar rows(), 1, 'so there is one session';
+};
+
+
+subtest 'the date' => sub {
+    my $r = start();
+
+    cmp_ok abs(epoch($r->header('Date')) - time), '<', 30, 'of an answer';
+    is_deeply [start(stand_in => {header => 'Date: never'})->all('Date')],
+        ['never'], 'as asked for';
+
+    my $ahead = stand_in(clock => 3600);
+    my @asked = (GET => "/v1/agents/$agent/sessions", key => $key);
+
+    $ahead->client->req(POST => "/v1/agents/$agent/runs", key => $key);
+    $r = $ahead->client->req(@asked);
+
+    cmp_ok epoch($r->header('Date')), '>', time + 3000, 'a clock ahead';
+    cmp_ok abs(epoch($r->header('Date'))
+        - epoch($r->json->{items}[0]{startedAt})), '<', 30,
+        'is that of sessions too';
 };
 
 

@@ -31,6 +31,8 @@ package Phrony::Upstream;
 #
 # and for a start:
 #
+#   accept=1          it is carried out when it is there, whatever becomes of
+#                     its answer: with status=504, hang, hold or break=before
 #   run=UUID          this runId;  trigger=UUID  this triggerId
 #   state=NAME        the run's first status instead of Running
 #   finish=polls:N    the N-th poll is the first to report the end
@@ -45,7 +47,8 @@ package Phrony::Upstream;
 #   GET    /_control/bodies/N    the body of the request of that number
 #   GET    /_control/state       counters
 #   GET    /_control/runs        every run
-#   POST   /_control/runs/ID     {"status": …, "output": …}: changes a run
+#   POST   /_control/runs/ID     {"status": …, "output": …}: changes a run, and
+#                                its session's row: startedAt, rootRunId, …
 #   POST   /_control/events/ID   an object: sent to the run's open streams
 #   POST   /_control/stream/ID   bytes: sent to them as they are, in one piece;
 #                                says how many streams there are, so that
@@ -58,6 +61,7 @@ package Phrony::Upstream;
 use Mojo::Base -base, -signatures;
 
 use Digest::SHA qw(sha256_hex);
+use Mojo::Date;
 use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json false from_json true);
 use Mojo::Util qw(b64_decode b64_encode gzip url_unescape);
@@ -106,6 +110,7 @@ my @ROUTES = (
 #           key that begins with phk_ may do everything
 # finish    what a start is given if it says nothing, as in "finish=…"
 # triggers  { agentId => triggerId }; else triggerId is null
+# clock     seconds that its clock is ahead
 # verbose   a line on standard output for every request
 
 has listen   => '127.0.0.1:0';
@@ -114,6 +119,7 @@ has prefix   => '';
 has known    => undef;
 has finish   => '';
 has triggers => sub { {} };
+has clock    => 0;
 has verbose  => 0;
 has port     => undef;
 
@@ -251,6 +257,9 @@ sub _answer ($self, $c) {
     $self->{counters}{maxInFlight} = $self->_in_flight
         if $self->_in_flight > $self->{counters}{maxInFlight};
 
+    $c->{accepted} = $self->_route($c)
+        if $asked->{accept} && !$c->{control};
+
     return if $asked->{hang};
 
     my $answer = sub {
@@ -357,7 +366,7 @@ sub _compose ($self, $c) {
     my $answer = $c->{control} ? $self->_control($c)
         : $asked->{status} && $asked->{status} >= 300
         ? _error($asked->{status}, 'asked for by the test')
-        : $self->_route($c);
+        : $c->{accepted} // $self->_route($c);
 
     $answer->{status} = $asked->{status} if $asked->{status};
 
@@ -463,6 +472,8 @@ sub _head ($self, $c, $answer, $chunked, $length) {
 
     my @fields = (
         ['Server', 'Phrony stand-in'],
+        (grep { /\ADate:/i } @{$c->{asked}{header} || []})
+            ? () : ['Date', $self->_date],
         defined $answer->{type} ? ['Content-Type', $answer->{type}] : (),
         @{$answer->{headers} || []},
         $chunked ? ['Transfer-Encoding', 'chunked']
@@ -527,7 +538,8 @@ sub _answered ($self, $c) {
 
     return $c->{stream}->close if $c->{last};
 
-    delete @$c{qw(req record asked control path busy chunked on_close)};
+    delete @$c{qw(req record asked control path busy accepted chunked
+        on_close)};
     $self->_read($c);
 }
 
@@ -614,11 +626,18 @@ sub _uuid ($self) {
 }
 
 
-sub _now () {
-    my $now = Time::HiRes::time();
+sub _now ($self) {
+    my $now = Time::HiRes::time() + $self->clock;
 
     return POSIX::strftime('%Y-%m-%dT%H:%M:%S', gmtime $now)
         . sprintf '.%03dZ', ($now - int $now) * 1000;
+}
+
+
+# The same moment as the field Date has it, in whole seconds.
+
+sub _date ($self) {
+    return Mojo::Date->new(int(Time::HiRes::time() + $self->clock))->to_string;
 }
 
 
@@ -683,7 +702,7 @@ sub _new_run ($self, $agent, $asked, $input) {
         tokens    => 0,
         polls     => 0,
         input     => $input,
-        startedAt => _now(),
+        startedAt => $self->_now,
         events    => [],
     };
 
@@ -716,7 +735,7 @@ sub _set_status ($self, $run, $status) {
         return;
     }
 
-    $run->{finishedAt} = _now();
+    $run->{finishedAt} = $self->_now;
     $run->{tokens} ||= 42;
     $run->{output} //= {text => 'done'} if $status eq 'Completed';
     $run->{error} //= 'the run failed' if $status eq 'Failed';
@@ -809,12 +828,21 @@ sub _session_row ($self, $run) {
         error           => $run->{error},
         input           => $run->{input},
         startContext    => undef,
-        rootRunId       => $run->{runId},
+        rootRunId       => _first($run, qw(rootRunId runId)),
         startedAt       => $run->{startedAt},
         finishedAt      => $run->{finishedAt},
         runCount        => 1,
-        entryRunId      => $run->{runId},
+        entryRunId      => _first($run, qw(entryRunId runId)),
     };
+}
+
+
+# The first member that is there, though it may be undef.
+
+sub _first ($run, @names) {
+    my ($name) = grep { exists $run->{$_} } @names;
+
+    return $run->{$name};
 }
 
 
@@ -855,7 +883,7 @@ sub _conversation ($self, $c, $id) {
 # the run ends.
 
 sub _event ($self, $run, $kind, $subject, $data) {
-    my $event = {ts => _now(), kind => $kind, subject => $subject, data => $data};
+    my $event = {ts => $self->_now, kind => $kind, subject => $subject, data => $data};
 
     push @{$run->{events}}, $event;
     $self->_publish($run, $event);
