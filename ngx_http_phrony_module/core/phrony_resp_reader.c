@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "phrony_resp_objects.h"
+#include "phrony_resp_quick.h"
 
 
 #define PHRONY_RESP_PIECE      4096             /* for hiredis at once */
@@ -28,6 +29,7 @@
 struct phrony_resp_reader_s {
     redisReader            *hiredis;
     phrony_resp_objects_t   objects;
+    phrony_resp_quick_t     quick;
 
     unsigned char          *pending;
     size_t                  pos;            /* in pending */
@@ -51,6 +53,7 @@ static size_t phrony_resp_min(size_t a, size_t b);
 static redisReader *phrony_resp_hiredis(phrony_resp_reader_t *reader);
 static int phrony_resp_room(phrony_resp_reader_t *reader, size_t len);
 static void phrony_resp_shrink(phrony_resp_reader_t *reader);
+static size_t phrony_resp_quickly(phrony_resp_reader_t *reader);
 static int phrony_resp_hand_over(phrony_resp_reader_t *reader);
 static int phrony_resp_has_crlf(const unsigned char *p, size_t len,
     unsigned char before);
@@ -218,6 +221,11 @@ phrony_resp_next(phrony_resp_reader_t *reader, const phrony_resp_t **reply)
         phrony_resp_shrink(reader);
     }
 
+    if (phrony_resp_quickly(reader)) {
+        *reply = &reader->quick.root;
+        return 1;
+    }
+
     for ( ;; ) {
 
         if (reader->ready) {
@@ -241,6 +249,37 @@ phrony_resp_next(phrony_resp_reader_t *reader, const phrony_resp_t **reply)
             return -1;
         }
     }
+}
+
+
+/* Nearly all replies are read here; hiredis must be between two of them. */
+
+static size_t
+phrony_resp_quickly(phrony_resp_reader_t *reader)
+{
+    size_t  len;
+
+    if (reader->bytes > 0 || reader->pos == reader->len) {
+        return 0;
+    }
+
+    len = phrony_resp_quick(&reader->quick, reader->pending + reader->pos,
+                            reader->len - reader->pos,
+                            reader->objects.limit);
+
+    if (len == 0 || len > reader->limit) {
+        return 0;
+    }
+
+    reader->whole = 1;
+    reader->pos += len;
+
+    if (reader->pos == reader->len) {
+        reader->pos = 0;
+        reader->len = 0;
+    }
+
+    return len;
 }
 
 
