@@ -11,7 +11,11 @@
 #include "ngx_http_phrony_headers.h"
 #include "ngx_http_phrony_refuse.h"
 #include "ngx_http_phrony_replay.h"
+#include "ngx_http_phrony_verify.h"
 #include "ngx_http_phrony_wait.h"
+
+
+#define NGX_HTTP_PHRONY_MAX_RETRY  (3600 * 1000)    /* ms */
 
 
 static ngx_int_t ngx_http_phrony_start(ngx_http_request_t *r,
@@ -32,6 +36,7 @@ static ngx_uint_t ngx_http_phrony_zone_decides(ngx_http_request_t *r,
 static void ngx_http_phrony_log_full(ngx_http_request_t *r);
 static ngx_int_t ngx_http_phrony_limited(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static int64_t ngx_http_phrony_runs_wait(ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_forbid(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx, phrony_reason_t reason);
 static ngx_int_t ngx_http_phrony_repeat(ngx_http_request_t *r,
@@ -208,6 +213,7 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 static ngx_int_t
 ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 {
+    ngx_int_t         rc;
     ngx_phrony_op_t  *op;
 
     op = &ctx->op;
@@ -223,6 +229,16 @@ ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
     if (op->failed) {
         return ngx_http_phrony_store_failed(r, ctx);
+    }
+
+    rc = ngx_http_phrony_verify(r, ctx);
+
+    if (rc == NGX_OK) {
+        return ngx_http_phrony_decide(r, ctx);
+    }
+
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     ctx->counted = 1;
@@ -355,6 +371,12 @@ ngx_http_phrony_limited(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
 
     limits = ctx->op.limits;
 
+    if (limits[PHRONY_LIMIT_RUNS].refused
+        && limits[PHRONY_LIMIT_RUNS].quota > 0)
+    {
+        limits[PHRONY_LIMIT_RUNS].wait = ngx_http_phrony_runs_wait(ctx);
+    }
+
     reason = PHRONY_REASON_RATE_LIMITED;
 
     if (!limits[PHRONY_LIMIT_RPM].refused
@@ -365,6 +387,30 @@ ngx_http_phrony_limited(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     }
 
     return ngx_http_phrony_forbid(r, ctx, reason);
+}
+
+
+/*
+ * A hint, in ms: when one of the slots held may be free again, if they were
+ * taken one after the other; and a part of that more, drawn at random, so that
+ * those who are refused together do not come back together.
+ */
+
+static int64_t
+ngx_http_phrony_runs_wait(ngx_http_phrony_ctx_t *ctx)
+{
+    int64_t  wait;
+
+    wait = (int64_t) ctx->conf->runs_retry;
+
+    if (ctx->op.duration) {
+        wait = ctx->op.duration / ctx->op.limits[PHRONY_LIMIT_RUNS].quota;
+    }
+
+    wait = ngx_max(wait, 1000);
+    wait = ngx_min(wait, NGX_HTTP_PHRONY_MAX_RETRY);
+
+    return wait + ngx_random() % (wait / 2 + 1);
 }
 
 

@@ -95,6 +95,7 @@ ngx_http_phrony_create_loc_conf(ngx_conf_t *cf)
     plcf->store_failure = NGX_CONF_UNSET_UINT;
     plcf->reservation_ttl = NGX_CONF_UNSET_MSEC;
     plcf->run_ttl = NGX_CONF_UNSET_MSEC;
+    plcf->runs_retry = NGX_CONF_UNSET_MSEC;
     plcf->duplicates = NGX_CONF_UNSET_UINT;
     plcf->delivery_ids = NGX_CONF_UNSET_PTR;
     plcf->delivery_ttl = NGX_CONF_UNSET_MSEC;
@@ -122,6 +123,7 @@ ngx_http_phrony_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               5 * 60 * 1000);
     ngx_conf_merge_msec_value(conf->run_ttl, prev->run_ttl,
                               24 * 60 * 60 * 1000);
+    ngx_conf_merge_msec_value(conf->runs_retry, prev->runs_retry, 5000);
     ngx_conf_merge_uint_value(conf->duplicates, prev->duplicates,
                               PHRONY_DELIVERY_MODE_REPLAY);
     ngx_conf_merge_ptr_value(conf->delivery_ids, prev->delivery_ids, NULL);
@@ -136,6 +138,10 @@ ngx_http_phrony_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_LOG_WARN);
     ngx_conf_merge_value(conf->headers, prev->headers, 1);
     ngx_conf_merge_str_value(conf->realm, prev->realm, "phrony");
+
+    if (conf->verify.data == NULL) {
+        conf->verify = prev->verify;
+    }
 
     if (conf->delivery_ids == NULL
         && ngx_http_phrony_delivery_default(cf, conf) != NGX_CONF_OK)
@@ -392,6 +398,44 @@ ngx_http_phrony_terminal_status(ngx_conf_t *cf, ngx_command_t *cmd,
 
         *status = value[i];
     }
+
+    return NGX_CONF_OK;
+}
+
+
+/* A named location is none that a subrequest can go to. */
+
+char *
+ngx_http_phrony_verify_uri(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_phrony_loc_conf_t *plcf = conf;
+
+    ngx_str_t  *value;
+
+    if (plcf->verify.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        plcf->verify.len = 0;
+        plcf->verify.data = (u_char *) "";
+
+        return NGX_CONF_OK;
+    }
+
+    if (value[1].len == 0 || value[1].data[0] != '/'
+        || ngx_strlchr(value[1].data, value[1].data + value[1].len, '?'))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"phrony_verify\" needs \"off\", or a URI that "
+                           "begins with \"/\" and has no arguments, not "
+                           "\"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    plcf->verify = value[1];
 
     return NGX_CONF_OK;
 }

@@ -27,6 +27,8 @@ char *ngx_http_phrony_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_phrony_policy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_phrony_terminal_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_phrony_verify_uri(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_phrony_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* Notes where a directive stands, if it is the first of its kind. */

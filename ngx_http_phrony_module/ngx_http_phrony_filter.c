@@ -9,6 +9,7 @@
 #include "ngx_http_phrony_edit.h"
 #include "ngx_http_phrony_headers.h"
 #include "ngx_http_phrony_settle.h"
+#include "ngx_http_phrony_verify.h"
 #include "ngx_http_phrony_watch.h"
 
 
@@ -53,6 +54,7 @@ ngx_http_phrony_header_filter(ngx_http_request_t *r)
     ngx_http_phrony_ctx_t  *ctx;
 
     if (r != r->main) {
+        ngx_http_phrony_verify_header(r);
         return ngx_http_next_header_filter(r);
     }
 
@@ -214,10 +216,12 @@ static ngx_int_t
 ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_int_t               rc;
+    phrony_lease_event_t    event;
     ngx_http_phrony_ctx_t  *ctx;
 
     if (r != r->main) {
-        return ngx_http_next_body_filter(r, in);
+        return ngx_http_phrony_verify_read(r, in)
+               ? NGX_OK : ngx_http_next_body_filter(r, in);
     }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_phrony_module);
@@ -241,7 +245,8 @@ ngx_http_phrony_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             ngx_http_phrony_settle(ctx);
 
         } else {
-            ngx_http_phrony_observe(ctx);
+            (void) ngx_http_phrony_observe(ctx, &ctx->answer,
+                                           &ctx->route.run_id, &event);
         }
 
         ctx->scan = 0;

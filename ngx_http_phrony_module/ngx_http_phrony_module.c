@@ -188,6 +188,20 @@ static ngx_command_t  ngx_http_phrony_commands[] = {
       offsetof(ngx_http_phrony_loc_conf_t, run_ttl),
       &ngx_http_phrony_ttl_post },
 
+    { ngx_string("phrony_verify"),
+      NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
+      ngx_http_phrony_verify_uri,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("phrony_runs_retry"),
+      NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_phrony_loc_conf_t, runs_retry),
+      &ngx_http_phrony_ttl_post },
+
     { ngx_string("phrony_duplicates"),
       NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,

@@ -118,6 +118,8 @@ typedef struct {
     ngx_uint_t                   store_failure; /* ngx_http_phrony_failure_t */
     ngx_msec_t                   reservation_ttl;
     ngx_msec_t                   run_ttl;
+    ngx_msec_t                   runs_retry;    /* a hint */
+    ngx_str_t                    verify;        /* uri; empty: off */
     ngx_uint_t                   duplicates;    /* phrony_delivery_mode_t */
     ngx_array_t                 *delivery_ids;  /* of sources */
     ngx_msec_t                   delivery_ttl;

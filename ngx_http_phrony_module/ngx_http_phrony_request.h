@@ -36,7 +36,9 @@ typedef enum {
 typedef enum {
     NGX_HTTP_PHRONY_NOTHING = 0,
     NGX_HTTP_PHRONY_LOOKUP,         /* ctx->lookup */
-    NGX_HTTP_PHRONY_OP              /* ctx->op */
+    NGX_HTTP_PHRONY_OP,             /* ctx->op */
+    NGX_HTTP_PHRONY_SUSPECTS,       /* the op of ctx->verify */
+    NGX_HTTP_PHRONY_UPSTREAM        /* what ctx->verify has asked for */
 } ngx_http_phrony_pending_t;
 
 
@@ -53,6 +55,7 @@ typedef enum {
 typedef struct ngx_http_phrony_ctx_s  ngx_http_phrony_ctx_t;
 typedef struct ngx_http_phrony_edit_s  ngx_http_phrony_edit_t;
 typedef struct ngx_http_phrony_watch_s  ngx_http_phrony_watch_t;
+typedef struct ngx_http_phrony_verify_s  ngx_http_phrony_verify_t;
 
 
 /* A copy of the answer to a start, as phrony_stored.h packs it. */
@@ -115,6 +118,7 @@ struct ngx_http_phrony_ctx_s {
                                                    it is */
 
     ngx_http_phrony_watch_t     *watch;         /* NULL: no stream of events */
+    ngx_http_phrony_verify_t    *verify;        /* NULL: not begun */
 
     ngx_event_t                  event;         /* the answer is there */
     ngx_msec_t                   since;         /* the store was asked */

@@ -30,7 +30,8 @@ static void ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
     ngx_http_phrony_exchange_t exchange);
 static void ngx_http_phrony_settle_owner(ngx_http_phrony_ctx_t *ctx,
     ngx_phrony_settlement_t *settlement);
-static ngx_uint_t ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx);
+static ngx_uint_t ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx,
+    phrony_answer_t *answer);
 
 
 void
@@ -230,8 +231,8 @@ ngx_http_phrony_settle_run(ngx_http_phrony_ctx_t *ctx,
 
     settlement->has_run = 1;
     settlement->run_id = ctx->answer.run_id;
-    settlement->event = ngx_http_phrony_terminal(ctx) ? PHRONY_LEASE_END
-                                                      : PHRONY_LEASE_BIND;
+    settlement->event = ngx_http_phrony_terminal(ctx, &ctx->answer)
+                        ? PHRONY_LEASE_END : PHRONY_LEASE_BIND;
     return 1;
 }
 
@@ -270,32 +271,32 @@ ngx_http_phrony_settle_unknown(ngx_http_phrony_ctx_t *ctx,
 }
 
 
-void
-ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx)
+ngx_int_t
+ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx, phrony_answer_t *answer,
+    const phrony_uuid_t *run_id, phrony_lease_event_t *event)
 {
-    phrony_answer_t  *answer;
-
-    answer = &ctx->answer;
-
     if (!phrony_answer_done(answer) || answer->status_len == 0) {
-        return;
+        return NGX_DECLINED;
     }
 
     if (answer->run_seen
-        && (!answer->has_run
-            || !phrony_uuid_eq(&answer->run_id, &ctx->route.run_id)))
+        && (!answer->has_run || !phrony_uuid_eq(&answer->run_id, run_id)))
     {
-        return;
+        return NGX_DECLINED;
     }
 
-    ngx_http_phrony_observed(ctx, ngx_http_phrony_terminal(ctx)
-                                  ? PHRONY_LEASE_END : PHRONY_LEASE_SEEN);
+    *event = ngx_http_phrony_terminal(ctx, answer) ? PHRONY_LEASE_END
+                                                   : PHRONY_LEASE_SEEN;
+
+    ngx_http_phrony_observed(ctx, run_id, *event);
+
+    return NGX_OK;
 }
 
 
 void
 ngx_http_phrony_observed(ngx_http_phrony_ctx_t *ctx,
-    phrony_lease_event_t event)
+    const phrony_uuid_t *run_id, phrony_lease_event_t event)
 {
     ngx_phrony_settlement_t       settlement;
     ngx_http_phrony_main_conf_t  *pmcf;
@@ -304,13 +305,42 @@ ngx_http_phrony_observed(ngx_http_phrony_ctx_t *ctx,
 
     settlement.event = event;
     settlement.has_run = 1;
-    settlement.run_id = ctx->route.run_id;
+    settlement.run_id = *run_id;
     settlement.run_ttl = ctx->conf->run_ttl;
 
     ngx_http_phrony_settle_owner(ctx, &settlement);
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "phrony observe, event: %d", settlement.event);
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_phrony_module);
+    pmcf->store->settle(pmcf->store, &settlement);
+}
+
+
+void
+ngx_http_phrony_found(ngx_http_phrony_ctx_t *ctx,
+    const phrony_uuid_t *lease_id, const phrony_uuid_t *run_id,
+    phrony_lease_event_t event)
+{
+    ngx_phrony_settlement_t       settlement;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    ngx_memzero(&settlement, sizeof(ngx_phrony_settlement_t));
+
+    settlement.event = event;
+    settlement.found = 1;
+    settlement.leased = 1;
+    settlement.lease_id = *lease_id;
+    settlement.has_run = 1;
+    settlement.run_id = *run_id;
+    settlement.run_ttl = ctx->conf->run_ttl;
+
+    ngx_http_phrony_settle_owner(ctx, &settlement);
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "phrony found, event: %d", event);
 
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_phrony_module);
@@ -331,9 +361,9 @@ ngx_http_phrony_settle_owner(ngx_http_phrony_ctx_t *ctx,
 
 
 static ngx_uint_t
-ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx)
+ngx_http_phrony_terminal(ngx_http_phrony_ctx_t *ctx, phrony_answer_t *answer)
 {
-    return phrony_answer_status_in(&ctx->answer,
+    return phrony_answer_status_in(answer,
                                    ctx->conf->terminal_status->elts,
                                    ctx->conf->terminal_status->nelts);
 }

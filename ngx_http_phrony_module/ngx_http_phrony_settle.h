@@ -20,13 +20,25 @@
 void ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx);
 
 
-/* Tells the store what the answer to a run's status said, once it is whole. */
+/*
+ * Tells the store what the answer to a run's status said: END or SEEN, which
+ * is "event" then.  Returns NGX_OK, or NGX_DECLINED if it is not whole, or not
+ * about this run.
+ */
 
-void ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx);
+ngx_int_t ngx_http_phrony_observe(ngx_http_phrony_ctx_t *ctx,
+    phrony_answer_t *answer, const phrony_uuid_t *run_id,
+    phrony_lease_event_t *event);
 
-/* Tells it that the known run of the path was seen, or seen to end. */
+/* Tells it that a run was seen, or seen to end. */
 
 void ngx_http_phrony_observed(ngx_http_phrony_ctx_t *ctx,
+    const phrony_uuid_t *run_id, phrony_lease_event_t event);
+
+/* Tells it that a lease of unknown outcome may be this run's: END or BIND. */
+
+void ngx_http_phrony_found(ngx_http_phrony_ctx_t *ctx,
+    const phrony_uuid_t *lease_id, const phrony_uuid_t *run_id,
     phrony_lease_event_t event);
 
 

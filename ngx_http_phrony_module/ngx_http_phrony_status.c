@@ -173,6 +173,10 @@ ngx_http_phrony_status_requests(u_char *p, u_char *last,
     }
 
     return ngx_slprintf(p, last,
-                        "},\"outcomes\":{\"unknown\":%uA,\"unbound\":%uA}",
-                        counters->unknown, counters->unbound);
+                        "},\"outcomes\":{\"unknown\":%uA,\"unbound\":%uA},"
+                        "\"verify\":{\"asked\":%uA,\"ended\":%uA,"
+                        "\"failed\":%uA}",
+                        counters->unknown, counters->unbound,
+                        counters->asked, counters->asked_ended,
+                        counters->asked_failed);
 }

@@ -6,6 +6,7 @@
 
 #include "ngx_http_phrony_variables.h"
 #include "ngx_http_phrony_authorize.h"
+#include "ngx_http_phrony_verify.h"
 
 
 typedef enum {
@@ -36,6 +37,10 @@ static ngx_int_t ngx_http_phrony_variable_remaining(ngx_http_request_t *r,
 static ngx_int_t ngx_http_phrony_variable_store(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_verify_run_id(
+    ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_verify_path(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_http_phrony_ctx_t *ngx_http_phrony_variable_ctx(
     ngx_http_request_t *r);
@@ -89,6 +94,12 @@ static ngx_http_variable_t  ngx_http_phrony_variables[] = {
 
     { ngx_string("phrony_store_time"), NULL,
       ngx_http_phrony_variable_store_time, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_verify_run_id"), NULL,
+      ngx_http_phrony_variable_verify_run_id, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_verify_path"), NULL,
+      ngx_http_phrony_variable_verify_path, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -346,6 +357,46 @@ ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
                        ngx_sprintf(p, "%T.%03M",
                                    (time_t) ctx->store_time / 1000,
                                    ctx->store_time % 1000) - p);
+}
+
+
+/* What a subrequest of "phrony_verify" asks for. */
+
+static ngx_int_t
+ngx_http_phrony_variable_verify_run_id(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char               *p;
+    const phrony_uuid_t  *id;
+
+    id = ngx_http_phrony_verify_run_id(r);
+
+    if (id == NULL) {
+        return ngx_http_phrony_variable_set(v, NULL, 0);
+    }
+
+    p = ngx_pnalloc(r->pool, PHRONY_UUID_TEXT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_variable_set(v, p, phrony_uuid_format(p, id) - p);
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_verify_path(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, NGX_HTTP_PHRONY_VERIFY_PATH_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_variable_set(v, p,
+                                        ngx_http_phrony_verify_path(r, p));
 }
 
 

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_phrony_wait.h"
+#include "ngx_http_phrony_verify.h"
 
 
 typedef ngx_int_t (*ngx_http_phrony_ask_pt)(ngx_phrony_store_t *store,
@@ -12,10 +13,9 @@ typedef ngx_int_t (*ngx_http_phrony_ask_pt)(ngx_phrony_store_t *store,
 
 
 static ngx_int_t ngx_http_phrony_ask_store(ngx_http_phrony_ctx_t *ctx,
-    ngx_phrony_store_t *store, ngx_http_phrony_ask_pt ask);
+    ngx_phrony_op_t *op, ngx_http_phrony_ask_pt ask);
 static void ngx_http_phrony_lookup_handler(ngx_phrony_lookup_t *lookup);
 static void ngx_http_phrony_op_handler(ngx_phrony_op_t *op);
-static void ngx_http_phrony_resume(ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_event_handler(ngx_event_t *ev);
 static void ngx_http_phrony_terminated(void *data);
 static void ngx_http_phrony_cancel(ngx_http_phrony_ctx_t *ctx);
@@ -51,7 +51,7 @@ ngx_http_phrony_ask_locate(ngx_http_phrony_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_phrony_module);
 
-    return ngx_http_phrony_ask_store(ctx, pmcf->store, pmcf->store->locate);
+    return ngx_http_phrony_ask_store(ctx, &ctx->op, pmcf->store->locate);
 }
 
 
@@ -63,23 +63,46 @@ ngx_http_phrony_ask_admit(ngx_http_phrony_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_phrony_module);
 
-    return ngx_http_phrony_ask_store(ctx, pmcf->store, pmcf->store->admit);
+    return ngx_http_phrony_ask_store(ctx, &ctx->op, pmcf->store->admit);
+}
+
+
+ngx_int_t
+ngx_http_phrony_ask_suspects(ngx_http_phrony_ctx_t *ctx, ngx_phrony_op_t *op)
+{
+    ngx_int_t                     rc;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_phrony_module);
+
+    rc = ngx_http_phrony_ask_store(ctx, op, pmcf->store->suspect);
+
+    if (rc == NGX_AGAIN) {
+        ctx->pending = NGX_HTTP_PHRONY_SUSPECTS;
+    }
+
+    return rc;
 }
 
 
 static ngx_int_t
-ngx_http_phrony_ask_store(ngx_http_phrony_ctx_t *ctx,
-    ngx_phrony_store_t *store, ngx_http_phrony_ask_pt ask)
+ngx_http_phrony_ask_store(ngx_http_phrony_ctx_t *ctx, ngx_phrony_op_t *op,
+    ngx_http_phrony_ask_pt ask)
 {
-    ngx_int_t  rc;
+    ngx_int_t                     rc;
+    ngx_http_phrony_main_conf_t  *pmcf;
 
-    ctx->op.handler = ngx_http_phrony_op_handler;
-    ctx->op.data = ctx;
-    ctx->op.failed = 0;
+    pmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_phrony_module);
+
+    op->handler = ngx_http_phrony_op_handler;
+    op->data = ctx;
+    op->failed = 0;
 
     ctx->since = ngx_current_msec;
 
-    rc = ask(store, &ctx->op);
+    rc = ask(pmcf->store, op);
 
     if (rc == NGX_AGAIN) {
         ctx->pending = NGX_HTTP_PHRONY_OP;
@@ -110,7 +133,7 @@ ngx_http_phrony_op_handler(ngx_phrony_op_t *op)
 
 /* Others wait for replies behind this one: the phases run from an event. */
 
-static void
+void
 ngx_http_phrony_resume(ngx_http_phrony_ctx_t *ctx)
 {
     ctx->pending = NGX_HTTP_PHRONY_NOTHING;
@@ -208,6 +231,14 @@ ngx_http_phrony_cancel(ngx_http_phrony_ctx_t *ctx)
 
     case NGX_HTTP_PHRONY_OP:
         pmcf->store->cancel(pmcf->store, &ctx->op);
+        break;
+
+    case NGX_HTTP_PHRONY_SUSPECTS:
+        pmcf->store->cancel(pmcf->store, ngx_http_phrony_verify_op(ctx));
+        break;
+
+    case NGX_HTTP_PHRONY_UPSTREAM:
+        ngx_http_phrony_verify_forget(ctx);
         break;
 
     case NGX_HTTP_PHRONY_NOTHING:

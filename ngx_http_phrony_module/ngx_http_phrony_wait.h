@@ -33,6 +33,11 @@ ngx_int_t ngx_http_phrony_ask_locate(ngx_http_phrony_ctx_t *ctx);
 ngx_int_t ngx_http_phrony_ask_admit(ngx_http_phrony_ctx_t *ctx);
 
 
+/* The same for an op of another kind: which leases were not seen. */
+
+ngx_int_t ngx_http_phrony_ask_suspects(ngx_http_phrony_ctx_t *ctx,
+    ngx_phrony_op_t *op);
+
 /*
  * To be returned by a phase handler that has asked: NGX_AGAIN, and the phase
  * runs anew once the answer is there; or NGX_HTTP_INTERNAL_SERVER_ERROR.
@@ -41,6 +46,10 @@ ngx_int_t ngx_http_phrony_ask_admit(ngx_http_phrony_ctx_t *ctx);
 ngx_int_t ngx_http_phrony_suspend(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 
+
+/* What the request waits for is there: the phases run on, in an event. */
+
+void ngx_http_phrony_resume(ngx_http_phrony_ctx_t *ctx);
 
 /* Gives back what was asked and what the answer holds; nothing resumes. */
 

@@ -31,7 +31,8 @@ ngx_http_phrony_watch_begin(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
         && r->method == NGX_HTTP_POST
         && status >= 200 && status < 300)
     {
-        ngx_http_phrony_observed(ctx, PHRONY_LEASE_SEEN);
+        ngx_http_phrony_observed(ctx, &ctx->route.run_id,
+                                 PHRONY_LEASE_SEEN);
     }
 
     if (status == NGX_HTTP_OK
@@ -115,7 +116,7 @@ ngx_http_phrony_watch_tell(ngx_http_phrony_ctx_t *ctx)
 
     if (phrony_events_ended(&watch->events)) {
         watch->ended = 1;
-        ngx_http_phrony_observed(ctx, PHRONY_LEASE_END);
+        ngx_http_phrony_observed(ctx, &ctx->route.run_id, PHRONY_LEASE_END);
         return;
     }
 
@@ -129,6 +130,7 @@ ngx_http_phrony_watch_tell(ngx_http_phrony_ctx_t *ctx)
 
     if (phrony_events_seen(&watch->events)) {
         watch->told = ngx_current_msec;
-        ngx_http_phrony_observed(ctx, PHRONY_LEASE_SEEN);
+        ngx_http_phrony_observed(ctx, &ctx->route.run_id,
+                                 PHRONY_LEASE_SEEN);
     }
 }

@@ -7,6 +7,23 @@
 #include "phrony_lease.h"
 
 
+#define PHRONY_LEASE_VERSION_AT  6
+
+
+void
+phrony_lease_mark(unsigned char *first)
+{
+    first[PHRONY_LEASE_VERSION_AT] |= 0xf0;
+}
+
+
+int
+phrony_lease_is_id(const phrony_uuid_t *id)
+{
+    return (id->bytes[PHRONY_LEASE_VERSION_AT] & 0xf0) == 0xf0;
+}
+
+
 phrony_lease_state_t
 phrony_lease_next(phrony_lease_state_t state, phrony_lease_event_t event)
 {

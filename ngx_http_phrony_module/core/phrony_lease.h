@@ -9,6 +9,7 @@
 
 
 #include "phrony_str.h"
+#include "phrony_uuid.h"
 
 
 PHRONY_HIDDEN_BEGIN
@@ -51,6 +52,17 @@ typedef enum {
     PHRONY_LEASE_END,           /* the run was seen to have ended */
     PHRONY_LEASE_EXPIRE         /* its time ran out */
 } phrony_lease_event_t;
+
+
+/*
+ * The id of a lease that is no run's yet is 8 bytes that its store has drawn,
+ * and a number.  mark() sets, in the first 8, the version of a UUID (RFC 9562,
+ * 4.2) to 15, which no run's id has; is_id() returns 1 if that is so, else 0.
+ */
+
+void phrony_lease_mark(unsigned char *first);
+
+int phrony_lease_is_id(const phrony_uuid_t *id);
 
 
 /*

@@ -83,6 +83,15 @@ static const char  phrony_script_admit[] =
     "elseif score < -now then\n"
     "call('ZADD', runs, '-' .. expires, run)\n"
     "end\n"
+    "elseif event == 'F' or event == 'G' then\n"
+    "local held = (call('ZSCORE', runs, lease) or 0) + 0\n"
+    "local score = (call('ZSCORE', runs, run) or 0) + 0\n"
+    "if held > now and score <= now and score >= -now then\n"
+    "expires = (event == 'G' and '-' or '') .. expires\n"
+    "call('ZADD', runs, expires, run)\n"
+    "else\n"
+    "lease = none\n"
+    "end\n"
     "else\n"
     "wrong = true\n"
     "break\n"
@@ -574,6 +583,15 @@ static const char  phrony_script_settle[] =
     "elseif score < -now then\n"
     "call('ZADD', runs, '-' .. expires, run)\n"
     "end\n"
+    "elseif event == 'F' or event == 'G' then\n"
+    "local held = (call('ZSCORE', runs, lease) or 0) + 0\n"
+    "local score = (call('ZSCORE', runs, run) or 0) + 0\n"
+    "if held > now and score <= now and score >= -now then\n"
+    "expires = (event == 'G' and '-' or '') .. expires\n"
+    "call('ZADD', runs, expires, run)\n"
+    "else\n"
+    "lease = none\n"
+    "end\n"
     "else\n"
     "wrong = true\n"
     "break\n"
@@ -595,6 +613,73 @@ static const char  phrony_script_settle[] =
     "return redis.error_reply('PHRONYARGUMENT not a settlement')\n"
     "end\n"
     "return 1\n";
+
+
+static const char  phrony_script_suspects[] =
+    "local call = redis.call\n"
+    "local runs, asked = unpack(KEYS)\n"
+    "local life, reserved, quiet, interval = unpack(ARGV)\n"
+    "life, reserved, quiet, interval = life + 0, reserved + 0, quiet + 0,\n"
+    "interval + 0\n"
+    "local time = call('TIME')\n"
+    "local micro = time[2] + 0\n"
+    "local now = time[1] * 1000 + (micro - micro % 1000) / 1000\n"
+    "local last = call('GET', asked) or ''\n"
+    "local at = tonumber(last:sub(1, 15)) or 0\n"
+    "if now >= at and now - at < interval then\n"
+    "return {1}\n"
+    "end\n"
+    "local from = call('ZCOUNT', runs, '-inf', ('%d'):format(now))\n"
+    "local to = call('ZCOUNT', runs, '-inf',\n"
+    "('%d'):format(now + math.max(life, reserved) - quiet))\n"
+    "local start = from\n"
+    "if #last > 15 then\n"
+    "start = call('ZRANK', runs, last:sub(16)) or from\n"
+    "if start < from or start >= to then\n"
+    "start = from\n"
+    "end\n"
+    "end\n"
+    "local answer = {1}\n"
+    "local nruns, nleases, next = 0, 0, nil\n"
+    "local function look(first, past)\n"
+    "if first >= past then\n"
+    "return\n"
+    "end\n"
+    "local found = call('ZRANGE', runs, ('%d'):format(first),\n"
+    "('%d'):format(past - 1), 'WITHSCORES')\n"
+    "for i = 1, #found, 2 do\n"
+    "local id, expires = found[i], found[i + 1] + 0\n"
+    "local unseen = now + life - expires\n"
+    "local few = nruns < 32\n"
+    "if id:sub(15, 15) == 'f' then\n"
+    "unseen = now + reserved - expires\n"
+    "few = nleases < 4\n"
+    "end\n"
+    "if few and unseen >= quiet then\n"
+    "answer[#answer + 1] = id\n"
+    "answer[#answer + 1] = unseen\n"
+    "if id:sub(15, 15) == 'f' then\n"
+    "nleases = nleases + 1\n"
+    "else\n"
+    "nruns = nruns + 1\n"
+    "if nruns == 5 then\n"
+    "next = id\n"
+    "end\n"
+    "end\n"
+    "end\n"
+    "end\n"
+    "end\n"
+    "local past = math.min(to, start + 256)\n"
+    "look(start, past)\n"
+    "if past == to then\n"
+    "past = math.min(start, from + 256 - (to - start))\n"
+    "look(from, past)\n"
+    "end\n"
+    "if not next and past ~= to and past ~= start then\n"
+    "next = call('ZRANGE', runs, ('%d'):format(past), ('%d'):format(past))[1]\n"
+    "end\n"
+    "call('SET', asked, ('%015d'):format(now) .. (next or ''), 'PX', '60000')\n"
+    "return answer\n";
 
 
 static const char  phrony_script_tell[] =
@@ -667,7 +752,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "admit",
         phrony_str(phrony_script_admit),
-        "f6c0c302bc45797ea1fe84b9d29334a92da57d74"
+        "4c1a9aaa0b9057cbbfdab725c93387910c5c7e14"
     },
     {
         "deliver",
@@ -682,7 +767,12 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "settle",
         phrony_str(phrony_script_settle),
-        "e465fcb218ec92074639ce286c86c395559d4953"
+        "62488960b5c3bf726ed6ffe88737e93ca11d09c2"
+    },
+    {
+        "suspects",
+        phrony_str(phrony_script_suspects),
+        "fb032e4c20ba5ac688c724aa1a5eab3baa1542f4"
     },
     {
         "tell",

@@ -29,6 +29,7 @@ typedef enum {
     PHRONY_SCRIPT_DELIVER,      /* what became of a delivery */
     PHRONY_SCRIPT_READ,         /* a counted read */
     PHRONY_SCRIPT_SETTLE,       /* what became of leases and runs */
+    PHRONY_SCRIPT_SUSPECTS,     /* which runs may have ended unseen */
     PHRONY_SCRIPT_TELL,         /* what was counted without Redis */
     PHRONY_SCRIPT_MAX
 } phrony_script_id_t;

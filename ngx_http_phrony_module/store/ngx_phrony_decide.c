@@ -188,6 +188,8 @@ ngx_phrony_decide_start_report(ngx_phrony_zone_t *zone,
                              zone->now);
     ngx_phrony_verdict_runs(&op->limits[PHRONY_LIMIT_RUNS],
                             ngx_phrony_share_held(trigger, zone->now));
+
+    op->duration = trigger->duration;
 }
 
 

@@ -11,6 +11,7 @@
 #include "ngx_phrony_delivery.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
+#include "ngx_phrony_suspect.h"
 
 
 /* so long after a start was lost it may still arrive */
@@ -55,6 +56,9 @@ static void ngx_phrony_flight_locate_handler(
     ngx_phrony_redis_command_t *command, ngx_phrony_redis_result_t result,
     const phrony_resp_t *reply);
 static void ngx_phrony_flight_know(ngx_phrony_flight_t *flight);
+static void ngx_phrony_flight_suspect_handler(
+    ngx_phrony_redis_command_t *command, ngx_phrony_redis_result_t result,
+    const phrony_resp_t *reply);
 
 
 ngx_str_t  ngx_phrony_flight_redis = ngx_string("redis");
@@ -487,6 +491,74 @@ ngx_phrony_flight_know(ngx_phrony_flight_t *flight)
     }
 
     ngx_phrony_zone_unlock(zone);
+}
+
+
+ngx_int_t
+ngx_phrony_flight_suspect(ngx_phrony_store_redis_t *store, ngx_phrony_op_t *op)
+{
+    ngx_phrony_flight_t         *flight;
+    ngx_phrony_teller_t         *teller;
+    ngx_phrony_redis_command_t  *command;
+
+    teller = store->teller;
+
+    if (!ngx_phrony_tell_ready(teller, &op->workspace_id)) {
+        return NGX_OK;
+    }
+
+    command = ngx_phrony_suspect_encode(&teller->encoder, op,
+                                        sizeof(ngx_phrony_flight_t));
+    if (command == NULL) {
+        return NGX_ERROR;
+    }
+
+    flight = command->data;
+
+    flight->op = op;
+    flight->store = store;
+
+    command->handler = ngx_phrony_flight_suspect_handler;
+    command->waited = 1;
+
+    if (ngx_phrony_redis_send(teller->encoder.redis, command) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    op->flight = flight;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_phrony_flight_suspect_handler(ngx_phrony_redis_command_t *command,
+    ngx_phrony_redis_result_t result, const phrony_resp_t *reply)
+{
+    ngx_phrony_op_t      *op;
+    ngx_phrony_flight_t  *flight;
+
+    flight = command->data;
+    op = flight->op;
+
+    if (op == NULL) {
+        return;
+    }
+
+    op->flight = NULL;
+
+    if (result != NGX_PHRONY_REDIS_ANSWERED) {
+        op->failed = 1;
+
+    } else if (ngx_phrony_suspect_parse(op->suspects, reply,
+                                        flight->store->zone)
+               != NGX_OK)
+    {
+        (void) ngx_phrony_tell_passes(reply, "which leases are unseen");
+        op->failed = 1;
+    }
+
+    op->handler(op);
 }
 
 

@@ -36,6 +36,16 @@ ngx_int_t ngx_phrony_flight_locate(ngx_phrony_store_redis_t *store,
     ngx_phrony_op_t *op);
 
 
+/*
+ * Asks Redis which leases were not seen for a while.  Returns NGX_AGAIN, or
+ * NGX_OK, with none, if Redis cannot be asked; or NGX_ERROR if there is no
+ * memory.
+ */
+
+ngx_int_t ngx_phrony_flight_suspect(ngx_phrony_store_redis_t *store,
+    ngx_phrony_op_t *op);
+
+
 /* Takes the op out of its flight, if it is in one. */
 
 void ngx_phrony_flight_cancel(ngx_phrony_op_t *op);

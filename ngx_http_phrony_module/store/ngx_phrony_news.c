@@ -128,7 +128,11 @@ ngx_phrony_news_start(ngx_phrony_zone_t *zone, ngx_phrony_settlement_t *s,
         news->event = ngx_phrony_news_again(run);
     }
 
-    (void) ngx_phrony_news_record(zone, run, news);
+    run = ngx_phrony_news_record(zone, run, news);
+
+    if (run && run->began == 0 && state == PHRONY_LEASE_BOUND) {
+        ngx_phrony_run_began(zone, run);
+    }
 }
 
 
@@ -394,6 +398,12 @@ ngx_phrony_news_keep(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
     ngx_phrony_share_t    *share;
     ngx_phrony_trigger_t  *trigger;
 
+    if (news->event == NGX_PHRONY_NEWS_FOUND
+        || news->event == NGX_PHRONY_NEWS_GONE)
+    {
+        return NGX_OK;
+    }
+
     root = zone->shpool->data;
 
     trigger = ngx_phrony_trigger_use(zone, &news->trigger_id);
@@ -516,7 +526,7 @@ ngx_phrony_news_next(ngx_phrony_zone_t *zone, ngx_phrony_news_t *news)
     while (!ngx_queue_empty(&root->untold)) {
 
         q = ngx_queue_head(&root->untold);
-        run = ngx_queue_data(q, ngx_phrony_run_t, untold_queue);
+        run = ngx_queue_data(q, ngx_phrony_run_t, link);
 
         if (run->expires <= zone->now) {
             ngx_phrony_run_free(zone, run);

@@ -35,7 +35,10 @@ typedef enum {
     NGX_PHRONY_NEWS_SEEN = 'S',     /* it is as it was, for "ttl" more */
     NGX_PHRONY_NEWS_RELEASE = 'R',  /* the lease is given back */
     NGX_PHRONY_NEWS_ABANDON = 'A',  /* likewise, if it ever is taken */
-    NGX_PHRONY_NEWS_HOLD = 'H'      /* the lease holds a slot taken here */
+    NGX_PHRONY_NEWS_HOLD = 'H',     /* the lease holds a slot taken here */
+    NGX_PHRONY_NEWS_FOUND = 'F',    /* the lease may be the run's, which goes
+                                       on; it is, if nobody knew the run */
+    NGX_PHRONY_NEWS_GONE = 'G'      /* likewise, and the run has ended */
 } ngx_phrony_news_event_t;
 
 
@@ -68,7 +71,7 @@ void ngx_phrony_news_settle(ngx_phrony_zone_t *zone,
     ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
 
 /*
- * Notes that Redis is still to be told.  Returns NGX_ERROR if there is no
+ * Notes that Redis is still to be told, unless it is of no use later.  Returns NGX_ERROR if there is no
  * room, which is counted.
  */
 

@@ -57,6 +57,7 @@ ngx_phrony_repair_triggers(ngx_phrony_root_t *root)
         for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
 
             trigger->nleases = 0;
+            ngx_queue_init(&trigger->runs);
 
             phrony_window_repair(&trigger->rpm.window, &phrony_window_minute);
             phrony_window_repair(&trigger->reads.window,
@@ -166,6 +167,10 @@ ngx_phrony_repair_chain(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
 
         ngx_queue_insert_head(&root->classes[0].queue, &run->queue);
 
+        if (!run->untold) {
+            ngx_queue_insert_head(&run->trigger->runs, &run->link);
+        }
+
         run->trigger->nleases++;
         root->nleases++;
     }
@@ -184,7 +189,7 @@ ngx_phrony_repair_untold(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
         return;
     }
 
-    ngx_queue_insert_tail(&root->untold, &run->untold_queue);
+    ngx_queue_insert_tail(&root->untold, &run->link);
 
     root->nuntold++;
     trigger->share->nuntold++;

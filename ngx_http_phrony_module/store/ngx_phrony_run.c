@@ -85,6 +85,10 @@ ngx_phrony_run_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id,
 
     run->trigger_id = *trigger_id;
 
+    if (id == NULL) {
+        ngx_phrony_run_began(zone, run);
+    }
+
     if (trigger == NULL) {
         run->state = PHRONY_LEASE_ENDED;
 
@@ -141,6 +145,13 @@ ngx_phrony_run_create(ngx_phrony_zone_t *zone, ngx_phrony_trigger_t *trigger,
 
 
 void
+ngx_phrony_run_began(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
+{
+    run->began = ngx_max((uint32_t) zone->now, 1);
+}
+
+
+void
 ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
 {
     ngx_phrony_root_t  *root;
@@ -148,7 +159,7 @@ ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
     root = zone->shpool->data;
 
     if (run->untold) {
-        ngx_queue_remove(&run->untold_queue);
+        ngx_queue_remove(&run->link);
         ngx_phrony_run_count_untold(root, run, -1);
     }
 
@@ -179,6 +190,8 @@ void
 ngx_phrony_run_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
     ngx_phrony_settlement_t *s)
 {
+    ngx_phrony_trigger_t  *trigger;
+
     if (phrony_uuid_nil(&run->trigger_id)) {
 
         /* its end was seen by one who did not know whose it is */
@@ -191,9 +204,15 @@ ngx_phrony_run_see(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run,
         return;
     }
 
+    trigger = ngx_phrony_trigger_find(zone->shpool->data, &run->trigger_id);
+
     if (run->trigger == NULL) {
-        ngx_phrony_share_back(ngx_phrony_trigger_find(zone->shpool->data,
-                                                      &run->trigger_id));
+        ngx_phrony_share_back(trigger);
+    }
+
+    if (trigger && run->began) {
+        ngx_phrony_trigger_measure(trigger,
+                                   (uint32_t) zone->now - run->began);
     }
 
     ngx_phrony_run_end(zone, run, s->run_ttl);
@@ -236,11 +255,14 @@ ngx_phrony_run_untold(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
 
     if (run->trigger == NULL) {
         ngx_phrony_run_unindex(root, run);
+
+    } else {
+        ngx_queue_remove(&run->link);
     }
 
     run->untold = 1;
 
-    ngx_queue_insert_tail(&root->untold, &run->untold_queue);
+    ngx_queue_insert_tail(&root->untold, &run->link);
 
     root->nuntold++;
     trigger->share->nuntold++;
@@ -261,7 +283,7 @@ ngx_phrony_run_told(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run)
         run->trigger = NULL;
     }
 
-    ngx_queue_remove(&run->untold_queue);
+    ngx_queue_remove(&run->link);
     ngx_phrony_run_count_untold(root, run, -1);
 
     run->untold = 0;
@@ -393,7 +415,7 @@ ngx_phrony_run_evict_untold(ngx_phrony_zone_t *zone)
         }
 
         q = ngx_queue_head(&root->untold);
-        run = ngx_queue_data(q, ngx_phrony_run_t, untold_queue);
+        run = ngx_queue_data(q, ngx_phrony_run_t, link);
 
         if (run->expires <= zone->now) {
             ngx_phrony_run_free(zone, run);
@@ -478,6 +500,10 @@ static void
 ngx_phrony_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
     uint64_t ttl)
 {
+    if (ttl) {
+        run->seen = (uint32_t) (run->expires - ttl);
+    }
+
     if (run->trigger == NULL && run->untold) {
         return;
     }
@@ -489,6 +515,10 @@ ngx_phrony_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
     }
 
     ngx_phrony_run_insert(ngx_phrony_run_class(root, ttl), run);
+
+    if (!run->untold) {
+        ngx_queue_insert_head(&run->trigger->runs, &run->link);
+    }
 
     run->trigger->nleases++;
     root->nleases++;
@@ -569,6 +599,10 @@ ngx_phrony_run_unindex(ngx_phrony_root_t *root, ngx_phrony_run_t *run)
     if (run->trigger == NULL) {
         root->nended--;
         return;
+    }
+
+    if (!run->untold) {
+        ngx_queue_remove(&run->link);
     }
 
     run->trigger->nleases--;

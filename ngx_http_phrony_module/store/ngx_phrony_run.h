@@ -45,6 +45,10 @@ ngx_phrony_run_t *ngx_phrony_run_add(ngx_phrony_zone_t *zone,
     phrony_uuid_t *id, phrony_uuid_t *trigger_id,
     ngx_phrony_trigger_t *trigger, uint64_t ttl);
 
+/* The start of the run was decided now. */
+
+void ngx_phrony_run_began(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run);
+
 /* Gives the slot back, if the run holds one here, and forgets the run. */
 
 void ngx_phrony_run_free(ngx_phrony_zone_t *zone, ngx_phrony_run_t *run);

@@ -168,6 +168,7 @@ ngx_phrony_share_mirror(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
         ngx_phrony_share_elsewhere(zone, share, verdict->held,
                                    op->reservation_ttl);
         refusal = &share->start;
+        op->duration = trigger->duration;
     }
 
     holds = ngx_phrony_verdict_holds(verdict, op);
@@ -212,6 +213,8 @@ ngx_phrony_share_refuses(ngx_phrony_trigger_t *trigger, ngx_phrony_op_t *op,
     if (ngx_memcmp(quotas, refusal->quotas, sizeof(quotas)) != 0) {
         return 0;
     }
+
+    op->duration = trigger->duration;
 
     return ngx_phrony_verdict_apply(&refusal->verdict, op,
                                     now - refusal->since)

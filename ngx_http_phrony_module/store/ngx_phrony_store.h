@@ -17,7 +17,11 @@
 #include "../core/phrony_uuid.h"
 
 
-#define NGX_PHRONY_DIGEST_LEN  32       /* SHA-256 */
+#define NGX_PHRONY_DIGEST_LEN        32     /* SHA-256 */
+
+#define NGX_PHRONY_SUSPECT_MAX       4
+#define NGX_PHRONY_SUSPECT_QUIET     5000   /* ms */
+#define NGX_PHRONY_SUSPECT_INTERVAL  1000   /* ms */
 
 
 PHRONY_HIDDEN_BEGIN
@@ -60,6 +64,28 @@ typedef struct {
 } ngx_phrony_delivery_t;
 
 
+/* A lease that was not seen for "unseen" ms. */
+
+typedef struct {
+    phrony_uuid_t              id;
+    uint64_t                   unseen;
+} ngx_phrony_suspect_t;
+
+
+/*
+ * Leases of a trigger that were not seen for NGX_PHRONY_SUSPECT_QUIET, the
+ * longest unseen first: those of runs, and those of which no run is known,
+ * since the outcome of their start is not, or not yet.
+ */
+
+typedef struct {
+    ngx_uint_t                 nruns;
+    ngx_uint_t                 nleases;
+    ngx_phrony_suspect_t       runs[NGX_PHRONY_SUSPECT_MAX];
+    ngx_phrony_suspect_t       leases[NGX_PHRONY_SUSPECT_MAX];
+} ngx_phrony_suspects_t;
+
+
 /*
  * A question and its answer.  The caller owns it and keeps it in place until
  * the store has answered or cancel() has returned; a store that waits keeps
@@ -70,10 +96,11 @@ struct ngx_phrony_op_s {
 
     /* the question */
 
-    phrony_uuid_t              workspace_id;    /* admit */
-    phrony_uuid_t              trigger_id;      /* admit */
+    phrony_uuid_t              workspace_id;    /* admit, suspect */
+    phrony_uuid_t              trigger_id;      /* admit, suspect */
     phrony_uuid_t              run_id;          /* locate */
     ngx_msec_t                 reservation_ttl;
+    ngx_msec_t                 run_ttl;         /* suspect */
     unsigned                   read:1;          /* count a read, not a start */
     unsigned                   local:1;         /* this gateway's memory may
                                                    decide if Redis does not */
@@ -88,6 +115,9 @@ struct ngx_phrony_op_s {
     unsigned                   known:1;         /* locate: trigger_id is */
     phrony_uuid_t              lease_id;
     phrony_limit_t             limits[PHRONY_LIMIT_MAX];
+    uint32_t                   duration;        /* admit: mean of the trigger's
+                                                   runs in ms, 0: not known */
+    ngx_phrony_suspects_t     *suspects;        /* suspect: the caller's */
     ngx_str_t                 *label;           /* who answered: "memory",
                                                    "redis", "local" */
 
@@ -106,6 +136,7 @@ struct ngx_phrony_op_s {
 typedef struct {
     phrony_lease_event_t       event;
     unsigned                   start:1;         /* the outcome of a start */
+    unsigned                   found:1;         /* among sessions */
     unsigned                   leased:1;        /* lease_id is valid */
     unsigned                   has_run:1;       /* run_id is valid */
     phrony_uuid_t              lease_id;
@@ -186,6 +217,15 @@ struct ngx_phrony_store_s {
     ngx_int_t                (*locate)(ngx_phrony_store_t *store,
                                        ngx_phrony_op_t *op);
 
+    /*
+     * Asks which leases of op->trigger_id may have lost their runs, as
+     * admit() asks.  There are none if somebody has asked for this trigger
+     * within NGX_PHRONY_SUSPECT_INTERVAL, at this gateway or another one.
+     */
+
+    ngx_int_t                (*suspect)(ngx_phrony_store_t *store,
+                                        ngx_phrony_op_t *op);
+
     /* After it op->handler is not called; what was granted is given back. */
 
     void                     (*cancel)(ngx_phrony_store_t *store,
@@ -196,7 +236,11 @@ struct ngx_phrony_store_s {
      * its lease to the run or, if it has none, makes the run known; RELEASE
      * gives the lease back.  Otherwise SEEN and END tell of a run: SEEN
      * changes nothing if it is not known, END is remembered even so, for a
-     * store that hears of its start later.  The settlement is copied.
+     * store that hears of its start later.  If it was "found", the run is one
+     * that the upstream has, and the lease one of unknown outcome: BIND or END
+     * make them one, as those of its start would, if the lease holds a slot
+     * and the run was not known before; or else nothing is changed.  The
+     * settlement is copied.
      */
 
     void                     (*settle)(ngx_phrony_store_t *store,

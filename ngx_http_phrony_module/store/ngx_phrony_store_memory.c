@@ -9,6 +9,7 @@
 #include "ngx_phrony_decide.h"
 #include "ngx_phrony_delivery.h"
 #include "ngx_phrony_run.h"
+#include "ngx_phrony_suspect.h"
 #include "ngx_phrony_trigger.h"
 
 
@@ -16,11 +17,15 @@ static ngx_int_t ngx_phrony_store_memory_admit(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_store_memory_locate(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
+static ngx_int_t ngx_phrony_store_memory_suspect(ngx_phrony_store_t *store,
+    ngx_phrony_op_t *op);
 static void ngx_phrony_store_memory_cancel(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static void ngx_phrony_store_memory_settle(ngx_phrony_store_t *store,
     ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
+    ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
+static void ngx_phrony_store_memory_found(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_memory_know(ngx_phrony_zone_t *zone,
     ngx_phrony_root_t *root, ngx_phrony_settlement_t *s);
@@ -34,6 +39,7 @@ static ngx_phrony_store_t  ngx_phrony_store_memory = {
     ngx_string("memory"),
     ngx_phrony_store_memory_admit,
     ngx_phrony_store_memory_locate,
+    ngx_phrony_store_memory_suspect,
     ngx_phrony_store_memory_cancel,
     ngx_phrony_store_memory_settle,
     ngx_phrony_store_memory_deliver,
@@ -96,6 +102,28 @@ ngx_phrony_store_memory_locate(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 }
 
 
+static ngx_int_t
+ngx_phrony_store_memory_suspect(ngx_phrony_store_t *store,
+    ngx_phrony_op_t *op)
+{
+    ngx_phrony_zone_t  *zone;
+
+    zone = ((ngx_phrony_store_memory_t *) store)->zone;
+
+    ngx_memzero(op->suspects, sizeof(ngx_phrony_suspects_t));
+
+    (void) ngx_phrony_zone_lock(zone);
+
+    if (ngx_phrony_suspect_due(zone, &op->trigger_id)) {
+        ngx_phrony_suspect_find(zone, op);
+    }
+
+    ngx_phrony_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_phrony_store_memory_cancel(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 {
@@ -115,7 +143,10 @@ ngx_phrony_store_memory_settle(ngx_phrony_store_t *store,
 
     root = ngx_phrony_zone_lock(zone);
 
-    if (s->start) {
+    if (s->found) {
+        ngx_phrony_store_memory_found(zone, root, s);
+
+    } else if (s->start) {
         ngx_phrony_store_memory_settle_start(zone, root, s);
 
     } else if (s->has_run) {
@@ -173,6 +204,23 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
 
     ngx_phrony_run_rename(root, lease, &s->run_id);
     ngx_phrony_run_see(zone, lease, s);
+}
+
+
+static void
+ngx_phrony_store_memory_found(ngx_phrony_zone_t *zone,
+    ngx_phrony_root_t *root, ngx_phrony_settlement_t *s)
+{
+    ngx_phrony_run_t  *lease;
+
+    lease = ngx_phrony_run_alive(zone, &s->lease_id);
+
+    if (lease && lease->state == PHRONY_LEASE_RESERVED
+        && ngx_phrony_run_alive(zone, &s->run_id) == NULL)
+    {
+        ngx_phrony_run_rename(root, lease, &s->run_id);
+        ngx_phrony_run_see(zone, lease, s);
+    }
 }
 
 

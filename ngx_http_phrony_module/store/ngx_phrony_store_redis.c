@@ -13,6 +13,7 @@
 #include "ngx_phrony_receipt.h"
 #include "ngx_phrony_run.h"
 #include "ngx_phrony_share.h"
+#include "ngx_phrony_suspect.h"
 #include "ngx_phrony_store_memory.h"
 #include "ngx_phrony_trigger.h"
 
@@ -25,9 +26,13 @@ static ngx_int_t ngx_phrony_store_redis_known(ngx_phrony_zone_t *zone,
     ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_store_redis_locate(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
+static ngx_int_t ngx_phrony_store_redis_suspect(ngx_phrony_store_t *store,
+    ngx_phrony_op_t *op);
 static void ngx_phrony_store_redis_cancel(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static void ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
+    ngx_phrony_settlement_t *s);
+static void ngx_phrony_store_redis_found(ngx_phrony_store_redis_t *redis,
     ngx_phrony_settlement_t *s);
 static void ngx_phrony_store_redis_deliver(ngx_phrony_store_t *store,
     ngx_phrony_receipt_t *receipt);
@@ -39,6 +44,7 @@ static ngx_phrony_store_t  ngx_phrony_store_redis = {
     ngx_string("redis"),
     ngx_phrony_store_redis_admit,
     ngx_phrony_store_redis_locate,
+    ngx_phrony_store_redis_suspect,
     ngx_phrony_store_redis_cancel,
     ngx_phrony_store_redis_settle,
     ngx_phrony_store_redis_deliver,
@@ -72,6 +78,8 @@ ngx_phrony_store_redis_start(ngx_phrony_store_redis_t *store,
     {
         return NGX_ERROR;
     }
+
+    phrony_lease_mark((u_char *) &store->leases);
 
     store->teller = ngx_phrony_tell_create(store->zone, redis, &store->prefix,
                                            store->cluster);
@@ -216,6 +224,32 @@ ngx_phrony_store_redis_locate(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 }
 
 
+/* Without Redis nobody knows all of the leases, nor who else has asked. */
+
+static ngx_int_t
+ngx_phrony_store_redis_suspect(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
+{
+    ngx_uint_t                 due;
+    ngx_phrony_store_redis_t  *redis;
+
+    redis = (ngx_phrony_store_redis_t *) store;
+
+    op->failed = 0;
+    op->flight = NULL;
+    op->label = &ngx_phrony_flight_redis;
+
+    ngx_memzero(op->suspects, sizeof(ngx_phrony_suspects_t));
+
+    (void) ngx_phrony_zone_lock(redis->zone);
+
+    due = ngx_phrony_suspect_due(redis->zone, &op->trigger_id);
+
+    ngx_phrony_zone_unlock(redis->zone);
+
+    return due ? ngx_phrony_flight_suspect(redis, op) : NGX_OK;
+}
+
+
 static void
 ngx_phrony_store_redis_cancel(ngx_phrony_store_t *store, ngx_phrony_op_t *op)
 {
@@ -234,6 +268,11 @@ ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
 
     redis = (ngx_phrony_store_redis_t *) store;
     teller = redis->teller;
+
+    if (s->found) {
+        ngx_phrony_store_redis_found(redis, s);
+        return;
+    }
 
     ready = ngx_phrony_tell_ready(teller, &s->workspace_id);
 
@@ -257,6 +296,36 @@ ngx_phrony_store_redis_settle(ngx_phrony_store_t *store,
     }
 
     ngx_phrony_batch_untold(teller);
+}
+
+
+/* Redis alone knows whether it applies: what cannot be told is not kept. */
+
+static void
+ngx_phrony_store_redis_found(ngx_phrony_store_redis_t *redis,
+    ngx_phrony_settlement_t *s)
+{
+    ngx_phrony_news_t  news;
+
+    if (!ngx_phrony_tell_ready(redis->teller, &s->workspace_id)) {
+        return;
+    }
+
+    ngx_memzero(&news, sizeof(ngx_phrony_news_t));
+
+    news.event = (s->event == PHRONY_LEASE_END) ? NGX_PHRONY_NEWS_GONE
+                                                : NGX_PHRONY_NEWS_FOUND;
+    news.has_lease = 1;
+    news.has_run = 1;
+    news.has_agent = 1;
+    news.lease_id = s->lease_id;
+    news.run_id = s->run_id;
+    news.trigger_id = s->trigger_id;
+    news.workspace_id = s->workspace_id;
+    news.agent_id = s->agent_id;
+    news.ttl = s->run_ttl;
+
+    ngx_phrony_tell(redis->teller, &news);
 }
 
 

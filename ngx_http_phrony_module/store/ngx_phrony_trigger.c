@@ -65,6 +65,7 @@ ngx_phrony_trigger_add(ngx_phrony_zone_t *zone, phrony_uuid_t *id)
     ngx_memzero(trigger, sizeof(ngx_phrony_trigger_t));
 
     trigger->id = *id;
+    ngx_queue_init(&trigger->runs);
 
     chain = ngx_phrony_trigger_chain(root, id);
     trigger->next = *chain;
@@ -92,6 +93,29 @@ ngx_phrony_trigger_take_spare(ngx_phrony_root_t *root)
     }
 
     return trigger;
+}
+
+
+/* The mean follows what is new by an eighth. */
+
+void
+ngx_phrony_trigger_measure(ngx_phrony_trigger_t *trigger, uint32_t duration)
+{
+    uint32_t  mean;
+
+    mean = trigger->duration;
+
+    if (mean == 0) {
+        mean = duration;
+
+    } else if (duration > mean) {
+        mean += (duration - mean) / 8;
+
+    } else {
+        mean -= (mean - duration) / 8;
+    }
+
+    trigger->duration = ngx_max(mean, 1);
 }
 
 

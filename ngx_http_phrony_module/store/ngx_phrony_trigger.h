@@ -38,6 +38,11 @@ ngx_phrony_trigger_t *ngx_phrony_trigger_add(ngx_phrony_zone_t *zone,
 ngx_phrony_trigger_t *ngx_phrony_trigger_use(ngx_phrony_zone_t *zone,
     phrony_uuid_t *id);
 
+/* One of its runs took so long, in ms. */
+
+void ngx_phrony_trigger_measure(ngx_phrony_trigger_t *trigger,
+    uint32_t duration);
+
 /* Makes the trigger the most recently used. */
 
 void ngx_phrony_trigger_touch(ngx_phrony_root_t *root,

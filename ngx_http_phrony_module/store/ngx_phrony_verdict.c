@@ -284,9 +284,8 @@ ngx_phrony_verdict_runs(phrony_limit_t *limit, uint64_t held)
     limit->reset = PHRONY_NO_WAIT;
     limit->wait = 0;
 
-    if (limit->refused) {
-        limit->wait = limit->quota ? NGX_PHRONY_VERDICT_RUNS_RETRY
-                                   : PHRONY_NO_WAIT;
+    if (limit->refused && limit->quota == 0) {
+        limit->wait = PHRONY_NO_WAIT;
     }
 }
 

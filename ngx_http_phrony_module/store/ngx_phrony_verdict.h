@@ -18,8 +18,6 @@
 
 #define NGX_PHRONY_VERDICT_QUOTAS  3
 
-#define NGX_PHRONY_VERDICT_RUNS_RETRY  5000     /* ms, a hint */
-
 
 PHRONY_HIDDEN_BEGIN
 
@@ -100,7 +98,10 @@ uint64_t ngx_phrony_verdict_holds(ngx_phrony_verdict_t *verdict,
     ngx_phrony_op_t *op);
 
 
-/* What is left of the limit on runs; limit->refused is set. */
+/*
+ * What is left of the limit on runs; limit->refused is set.  When a slot is
+ * free again is not known: limit->wait is 0, or PHRONY_NO_WAIT if never.
+ */
 
 void ngx_phrony_verdict_runs(phrony_limit_t *limit, uint64_t held);
 

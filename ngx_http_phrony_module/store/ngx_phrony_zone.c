@@ -188,6 +188,8 @@ ngx_phrony_zone_origin(ngx_phrony_origin_t *origin)
         return NGX_ERROR;
     }
 
+    phrony_lease_mark((u_char *) &origin->lease_seed);
+
     /* far from others, and from the end */
 
     origin->last_change >>= 1;

@@ -22,7 +22,7 @@
 
 
 #define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
-#define NGX_PHRONY_ZONE_VERSION   3
+#define NGX_PHRONY_ZONE_VERSION   4
 
 #define NGX_PHRONY_ZONE_CLASSES   16
 
@@ -38,6 +38,8 @@ PHRONY_HIDDEN_BEGIN
  *     root --> triggers: hash table --> trigger --> trigger ...
  *          |                               ^ |
  *          |                               | +--> share (of Redis's counts)
+ *          |                               | +--> runs: a queue, of those
+ *          |                               |      that hold a slot here
  *          +-> runs: hash table --------> run (bound or ended)
  *          +-> reserved: the same ------> run (reserved)
  *          |                               |
@@ -76,8 +78,13 @@ typedef struct ngx_phrony_claim_s    ngx_phrony_claim_t;
 struct ngx_phrony_trigger_s {
     ngx_phrony_trigger_t     *next;         /* in the hash chain */
     ngx_queue_t               queue;        /* in root->recent */
+    ngx_queue_t               runs;         /* with a slot, but not untold;
+                                               the longest unseen last */
     phrony_uuid_t             id;
     uint64_t                  nleases;
+    uint64_t                  asked;        /* when its runs were asked for */
+    uint32_t                  duration;     /* of its runs, mean, in ms; 0:
+                                               none was seen to end */
     ngx_phrony_share_t       *share;        /* NULL: Redis was not asked */
     phrony_window_minute_t    rpm;
     phrony_window_minute_t    reads;
@@ -148,7 +155,11 @@ struct ngx_phrony_run_s {
     ngx_phrony_run_t         *next;         /* in the hash chain */
     phrony_uuid_t             id;
     uint64_t                  expires;      /* ms of the store's clock */
+    uint32_t                  began;        /* its low bits; 0: not known */
+    uint32_t                  seen;         /* likewise */
     ngx_queue_t               queue;        /* in a class, or root->ended */
+    ngx_queue_t               link;         /* in root->untold if it is that;
+                                               or else in trigger->runs */
     ngx_phrony_trigger_t     *trigger;      /* NULL: no slot is held */
     phrony_lease_state_t      state;
     unsigned                  untold:1;     /* in root->untold; in no other
@@ -157,7 +168,6 @@ struct ngx_phrony_run_s {
     unsigned                  abandoned:1;
     phrony_uuid_t             trigger_id;
     phrony_uuid_t             lease_id;     /* that Redis may know */
-    ngx_queue_t               untold_queue;
     uint64_t                  renewed;      /* when Redis heard of it */
 };
 
@@ -207,6 +217,9 @@ typedef struct {
     ngx_atomic_t              refused[PHRONY_REASON_MAX];
     ngx_atomic_t              unbound;      /* 2xx without a usable runId */
     ngx_atomic_t              unknown;      /* outcomes */
+    ngx_atomic_t              asked;        /* at the upstream, by verify */
+    ngx_atomic_t              asked_ended;
+    ngx_atomic_t              asked_failed;
 } ngx_phrony_counters_t;
 
 

@@ -266,7 +266,7 @@ store_sound_untold(ngx_phrony_root_t *root)
          q != ngx_queue_sentinel(&root->untold);
          q = ngx_queue_next(q))
     {
-        run = ngx_queue_data(q, ngx_phrony_run_t, untold_queue);
+        run = ngx_queue_data(q, ngx_phrony_run_t, link);
         n++;
 
         if (!run->untold

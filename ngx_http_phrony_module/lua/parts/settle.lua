@@ -6,7 +6,8 @@
 --
 -- A settlement is 88 characters, each part of a fixed width:
 --
---     event   1  B bind, E end, S seen, R release, A abandon, H hold
+--     event   1  B bind, E end, S seen, R release, A abandon, H hold, F found,
+--                G found, and gone
 --     lease  36  UUID in lower case, or 36 "-" for none
 --     run    36  likewise
 --     ttl    15  ms, with zeros in front
@@ -20,6 +21,9 @@
 --         any more, should it not
 --     H   a slot was taken by the run, or the lease if there is none, while
 --         Redis was away; as in B
+--     F   a run was found that nobody may have told of: if that is so, and the
+--         lease holds a slot, the lease becomes the run; or else nothing
+--     G   likewise, and the run has ended
 --
 -- What is added comes before what it replaces is removed: a set that becomes
 -- empty is gone, and its TTL with it.
@@ -72,6 +76,18 @@ for i = first, #ARGV do
 
             elseif score < -now then
                 call('ZADD', runs, '-' .. expires, run)
+            end
+
+        elseif event == 'F' or event == 'G' then
+            local held = (call('ZSCORE', runs, lease) or 0) + 0
+            local score = (call('ZSCORE', runs, run) or 0) + 0
+
+            if held > now and score <= now and score >= -now then
+                expires = (event == 'G' and '-' or '') .. expires
+                call('ZADD', runs, expires, run)
+
+            else
+                lease = none
             end
 
         else
