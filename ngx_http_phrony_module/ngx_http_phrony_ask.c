@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_phrony_ask_request(ngx_http_request_t *sr);
 static ngx_uint_t ngx_http_phrony_ask_carries(ngx_table_elt_t *h);
 static ngx_int_t ngx_http_phrony_ask_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
+static ngx_uint_t ngx_http_phrony_ask_status(ngx_http_request_t *sr,
+    ngx_int_t rc);
 static void ngx_http_phrony_ask_text(ngx_http_phrony_ask_t *ask, u_char *p,
     size_t len);
 static ngx_int_t ngx_http_phrony_ask_room(ngx_http_phrony_ask_t *ask,
@@ -190,8 +192,9 @@ ngx_http_phrony_ask_cancel(ngx_http_phrony_ask_t *ask)
 
 
 /*
- * Whatever became of the subrequest, it is no reason to end the request: an
- * error returned from here would do that.
+ * A status may still lead to an error_page, and is heard of again then.  But
+ * whatever becomes of the subrequest, it is no reason to end the request, as
+ * other errors that are returned from here would be.
  */
 
 static ngx_int_t
@@ -204,6 +207,10 @@ ngx_http_phrony_ask_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
                    "phrony ask done: %i, status: %ui",
                    rc, sr->headers_out.status);
 
+    if (ngx_http_phrony_ask_status(sr, rc)) {
+        return rc;
+    }
+
     ask->subrequest = NULL;
     ask->whole = (rc == NGX_OK && ask->read);
 
@@ -215,6 +222,22 @@ ngx_http_phrony_ask_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_phrony_ask_status(ngx_http_request_t *sr, ngx_int_t rc)
+{
+    if (sr->header_sent) {
+        return 0;
+    }
+
+    return rc == NGX_HTTP_CREATED
+           || rc == NGX_HTTP_NO_CONTENT
+           || (rc >= NGX_HTTP_SPECIAL_RESPONSE
+               && rc != NGX_HTTP_REQUEST_TIME_OUT
+               && rc != NGX_HTTP_CLOSE
+               && rc != NGX_HTTP_CLIENT_CLOSED_REQUEST);
 }
 
 
