@@ -70,9 +70,7 @@ ngx_http_phrony_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->decided && ctx->op.known
-        && ngx_http_phrony_watch_begin(r, ctx) != NGX_OK)
-    {
+    if (ctx->decided && ngx_http_phrony_watch_begin(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -29,6 +29,7 @@
 #include "policy/ngx_phrony_policy_file.h"
 #include "policy/ngx_phrony_policy_redis.h"
 #include "redis/ngx_phrony_redis.h"
+#include "store/ngx_phrony_late.h"
 #include "store/ngx_phrony_store.h"
 #include "store/ngx_phrony_store_memory.h"
 #include "store/ngx_phrony_store_redis.h"
@@ -93,6 +94,7 @@ typedef struct {
     ngx_phrony_store_memory_t    memory;
     ngx_phrony_store_redis_t     shared;        /* with "phrony_redis" */
     ngx_phrony_store_t          *store;         /* one of the two */
+    ngx_phrony_late_t            late;          /* of this worker */
 
     ngx_str_t                    policy_file;
     ngx_msec_t                   policy_cache;

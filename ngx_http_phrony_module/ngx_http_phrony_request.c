@@ -11,6 +11,7 @@
 
 static ngx_http_phrony_ctx_t *ngx_http_phrony_add_ctx(ngx_http_request_t *r,
     ngx_pool_cleanup_pt handler);
+static ngx_uint_t ngx_http_phrony_may_own(ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_cleanup(void *data);
 static ngx_uint_t ngx_http_phrony_granted(ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_cleanup_other(void *data);
@@ -95,8 +96,8 @@ ngx_http_phrony_reads_status(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
     return ctx->route.part == PHRONY_RUN_STATUS
-           && ctx->op.known
-           && r->method == NGX_HTTP_GET;
+           && r->method == NGX_HTTP_GET
+           && ngx_http_phrony_may_own(ctx);
 }
 
 
@@ -105,8 +106,18 @@ ngx_http_phrony_reads_events(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx)
 {
     return ctx->route.part == PHRONY_RUN_STREAM
-           && ctx->op.known
-           && r->method == NGX_HTTP_GET;
+           && r->method == NGX_HTTP_GET
+           && ngx_http_phrony_may_own(ctx);
+}
+
+
+/* A run that is not known may be another gateway's, and be so soon. */
+
+static ngx_uint_t
+ngx_http_phrony_may_own(ngx_http_phrony_ctx_t *ctx)
+{
+    return ctx->trigger
+           || phrony_policy_nscopes(ctx->lookup.policy, ctx->key) > 0;
 }
 
 

@@ -146,8 +146,9 @@ ngx_http_phrony_ctx_t *ngx_http_phrony_create_ctx(ngx_http_request_t *r);
 ngx_http_phrony_ctx_t *ngx_http_phrony_other_ctx(ngx_http_request_t *r);
 
 /*
- * Returns 1 if the answer says whether a known run has ended, else 0: at once,
- * or in events.
+ * Returns 1 if the answer says whether a run has ended that is known, or may
+ * be one of the key's, else 0: at once, or in events.  The request has passed
+ * steps 1 to 6.
  */
 
 ngx_uint_t ngx_http_phrony_reads_status(ngx_http_request_t *r,

@@ -6,6 +6,7 @@
 
 #include "ngx_http_phrony_settle.h"
 #include "ngx_http_phrony_copy.h"
+#include "ngx_http_phrony_late.h"
 
 
 typedef enum {
@@ -308,10 +309,16 @@ ngx_http_phrony_observed(ngx_http_phrony_ctx_t *ctx,
     settlement.run_id = *run_id;
     settlement.run_ttl = ctx->conf->run_ttl;
 
-    ngx_http_phrony_settle_owner(ctx, &settlement);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "phrony observe, event: %d, known: %d",
+                   settlement.event, ctx->trigger != NULL);
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
-                   "phrony observe, event: %d", settlement.event);
+    if (ctx->trigger == NULL) {
+        ngx_http_phrony_late(ctx, &settlement);
+        return;
+    }
+
+    ngx_http_phrony_settle_owner(ctx, &settlement);
 
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_phrony_module);

@@ -13,8 +13,8 @@
 
 
 /*
- * What the answers about a known run say besides its status: it is alive if
- * the upstream lets it go on, and its stream of events tells of its end.  The
+ * What the answers about a run say besides its status: it is alive if the
+ * upstream lets it go on, and its stream of events tells of its end.  The
  * stream is only watched: not a byte of it is held or changed.
  */
 

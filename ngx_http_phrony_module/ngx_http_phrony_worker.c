@@ -31,9 +31,13 @@ ngx_http_phrony_worker_init(ngx_cycle_t *cycle)
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_phrony_module);
 
-    if (pmcf == NULL || pmcf->needed_by.name.len == 0
-        || pmcf->redis.redis.url.len == 0)
-    {
+    if (pmcf == NULL || pmcf->needed_by.name.len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_phrony_late_init(&pmcf->late, pmcf->store);
+
+    if (pmcf->redis.redis.url.len == 0) {
         return NGX_OK;
     }
 
@@ -128,7 +132,13 @@ ngx_http_phrony_worker_done(ngx_cycle_t *cycle)
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_phrony_module);
 
-    if (pmcf == NULL || pmcf->connection == NULL) {
+    if (pmcf == NULL || pmcf->late.store == NULL) {
+        return;
+    }
+
+    ngx_phrony_late_stop(&pmcf->late);
+
+    if (pmcf->connection == NULL) {
         return;
     }
 
