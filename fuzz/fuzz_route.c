@@ -256,7 +256,7 @@ fuzz_kind(const phrony_str_t *path, const phrony_route_t *route)
         fuzz_assert(fuzz_is(path, 0, "/v1/file-library/presign")
                     || fuzz_is(path, 0, "/v1/file-library/finalize"));
         fuzz_assert(route->methods == PHRONY_METHOD_POST);
-        fuzz_assert(!route->has_agent && !route->has_run && !route->exact);
+        fuzz_assert(!route->has_agent && !route->has_run);
         break;
 
     default:
@@ -277,7 +277,6 @@ fuzz_agent(const phrony_str_t *path, const phrony_route_t *route)
     fuzz_assert(route->has_agent && !route->has_run);
     fuzz_id(path, id, &route->agent_id);
 
-    fuzz_assert(route->exact == (path->len == rest));
     fuzz_assert(route->part == PHRONY_RUN_OTHER);
     fuzz_assert(path->len == rest || path->data[rest] == '/');
 
@@ -302,8 +301,7 @@ fuzz_run(const phrony_str_t *path, const phrony_route_t *route)
     fuzz_assert(route->has_run && !route->has_agent);
     fuzz_id(path, id, &route->run_id);
 
-    fuzz_assert(route->exact == (path->len == rest));
-    fuzz_assert((route->part == PHRONY_RUN_STATUS) == route->exact);
+    fuzz_assert((route->part == PHRONY_RUN_STATUS) == (path->len == rest));
     fuzz_assert((route->part == PHRONY_RUN_STREAM)
                 == fuzz_is(path, rest, "/stream"));
     fuzz_assert((route->part == PHRONY_RUN_RESUME)
@@ -351,7 +349,7 @@ fuzz_extended(const phrony_str_t *path, phrony_reason_t reason,
                 == reason);
     fuzz_assert(other.kind == route->kind);
     fuzz_assert(other.methods == route->methods);
-    fuzz_assert(other.exact == route->exact);
+    fuzz_assert(other.part == route->part);
     fuzz_assert(phrony_uuid_eq(&other.agent_id, &route->agent_id));
     fuzz_assert(phrony_uuid_eq(&other.run_id, &route->run_id));
 
@@ -364,7 +362,8 @@ fuzz_extended(const phrony_str_t *path, phrony_reason_t reason,
         longer.len = path->len + 2;
         fuzz_assert(fuzz_parse(&longer, PHRONY_METHOD_GET, 0, &other)
                     == PHRONY_REASON_NONE);
-        fuzz_assert(other.kind == PHRONY_ROUTE_RUN && !other.exact);
+        fuzz_assert(other.kind == PHRONY_ROUTE_RUN
+                    && other.part != PHRONY_RUN_STATUS);
         fuzz_assert(phrony_uuid_eq(&other.run_id, &route->run_id));
     }
 

@@ -304,7 +304,6 @@ phrony_route_agents(const phrony_route_path_t *path, phrony_route_t *route)
     route->has_agent = 1;
 
     if (path->n == 3) {
-        route->exact = 1;
         phrony_route_set(route, PHRONY_ROUTE_AGENT, PHRONY_METHODS_READ);
 
         return PHRONY_REASON_NONE;
@@ -356,7 +355,6 @@ phrony_route_runs(const phrony_route_path_t *path, phrony_route_t *route)
     }
 
     route->has_run = 1;
-    route->exact = (path->n == 3);
     route->part = phrony_route_part(path);
     phrony_route_set(route, PHRONY_ROUTE_RUN, PHRONY_METHODS_ANY);
 

@@ -52,7 +52,6 @@ typedef struct {
     unsigned             methods;   /* allowed, a mask of phrony_method_t */
     unsigned             has_agent:1;
     unsigned             has_run:1;
-    unsigned             exact:1;   /* nothing follows the id */
     phrony_uuid_t        agent_id;  /* if has_agent */
     phrony_uuid_t        run_id;    /* if has_run */
 } phrony_route_t;

@@ -98,11 +98,7 @@ if delivery then
         return redis.error_reply('PHRONYARGUMENT not a delivery')
     end
 
-    head = call('GETRANGE', delivery, '0', '89')
-
-    if head ~= '' and (#head ~= 90 or not head:find('^PHD\1[PDU]')) then
-        return redis.error_reply('PHRONYLAYOUT unknown layout of a delivery')
-    end
+    -- include parts/head.lua
 end
 
 local ttl = reserved

@@ -34,11 +34,9 @@ local time = call('TIME') -- clock
 local micro = time[2] + 0
 local now = time[1] * 1000 + (micro - micro % 1000) / 1000
 
-local head = call('GETRANGE', delivery, '0', '89')
+local head
 
-if head ~= '' and (#head ~= 90 or not head:find('^PHD\1[PDU]')) then
-    return redis.error_reply('PHRONYLAYOUT unknown layout of a delivery')
-end
+-- include parts/head.lua
 
 -- include parts/claim.lua
 

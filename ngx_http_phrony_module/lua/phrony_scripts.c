@@ -351,7 +351,8 @@ static const char  phrony_script_deliver[] =
     "local time = call('TIME')\n"
     "local micro = time[2] + 0\n"
     "local now = time[1] * 1000 + (micro - micro % 1000) / 1000\n"
-    "local head = call('GETRANGE', delivery, '0', '89')\n"
+    "local head\n"
+    "head = call('GETRANGE', delivery, '0', '89')\n"
     "if head ~= '' and (#head ~= 90 or not head:find('^PHD\\1[PDU]')) then\n"
     "return redis.error_reply('PHRONYLAYOUT unknown layout of a delivery')\n"
     "end\n"
@@ -757,7 +758,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "deliver",
         phrony_str(phrony_script_deliver),
-        "c6d852b7d009e1dd95bfabd72a437b06b80c4044"
+        "bcd11dad9b1ced451ec162ab0e8186116411d860"
     },
     {
         "read",

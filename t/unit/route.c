@@ -38,7 +38,6 @@ typedef struct {
     unsigned              methods;
     unsigned              agent;
     unsigned              run;
-    unsigned              exact;
 } route_t;
 
 
@@ -76,58 +75,58 @@ static const phrony_method_t  methods[] = { GET, HEAD, POST, OPTIONS, OTHER };
 
 
 static const route_t  routes[] = {
-    { AGENT, PHRONY_ROUTE_AGENT, READ, 1, 0, 1 },
-    { "/v1/agents/" ID_UPPER, PHRONY_ROUTE_AGENT, READ, 1, 0, 1 },
-    { "/v1/agents/" ID_MIXED, PHRONY_ROUTE_AGENT, READ, 1, 0, 1 },
+    { AGENT, PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { "/v1/agents/" ID_UPPER, PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { "/v1/agents/" ID_MIXED, PHRONY_ROUTE_AGENT, READ, 1, 0 },
 
-    { AGENT "/runs", PHRONY_ROUTE_START, POST, 1, 0, 0 },
-    { "/v1/agents/" ID_UPPER "/runs", PHRONY_ROUTE_START, POST, 1, 0, 0 },
-    { "/v1/agents/" ID_MIXED "/runs", PHRONY_ROUTE_START, POST, 1, 0, 0 },
+    { AGENT "/runs", PHRONY_ROUTE_START, POST, 1, 0 },
+    { "/v1/agents/" ID_UPPER "/runs", PHRONY_ROUTE_START, POST, 1, 0 },
+    { "/v1/agents/" ID_MIXED "/runs", PHRONY_ROUTE_START, POST, 1, 0 },
 
-    { AGENT "/sessions", PHRONY_ROUTE_SESSIONS, READ, 1, 0, 0 },
+    { AGENT "/sessions", PHRONY_ROUTE_SESSIONS, READ, 1, 0 },
     { "/v1/agents/" ID_UPPER "/sessions",
-      PHRONY_ROUTE_SESSIONS, READ, 1, 0, 0 },
+      PHRONY_ROUTE_SESSIONS, READ, 1, 0 },
 
-    { AGENT "/runs/x", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/runs/runs", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/runs/RUNS", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/runs/" ID, PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/sessions/x", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/sessions/" ID "/x", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/x", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/x/runs", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/x/RUNS", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/run", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/runss", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/runs.", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/runs~", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/.runs", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/..runs", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/session", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/presign", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/AGENTS", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/" ID, PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/...", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/.x", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/x.", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/x..", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/..x", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/a.b-c_d~e", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
-    { AGENT "/a/b/c/d/e/f/g", PHRONY_ROUTE_AGENT, READ, 1, 0, 0 },
+    { AGENT "/runs/x", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/runs/runs", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/runs/RUNS", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/runs/" ID, PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/sessions/x", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/sessions/" ID "/x", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/x", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/x/runs", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/x/RUNS", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/run", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/runss", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/runs.", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/runs~", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/.runs", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/..runs", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/session", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/presign", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/AGENTS", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/" ID, PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/...", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/.x", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/x.", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/x..", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/..x", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/a.b-c_d~e", PHRONY_ROUTE_AGENT, READ, 1, 0 },
+    { AGENT "/a/b/c/d/e/f/g", PHRONY_ROUTE_AGENT, READ, 1, 0 },
 
-    { RUN, PHRONY_ROUTE_RUN, ANY, 0, 1, 1 },
-    { "/v1/runs/" ID_UPPER, PHRONY_ROUTE_RUN, ANY, 0, 1, 1 },
-    { "/v1/runs/" ID_MIXED, PHRONY_ROUTE_RUN, ANY, 0, 1, 1 },
-    { RUN "/conversation", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
-    { RUN "/stream", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
-    { RUN "/messages", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
-    { RUN "/input", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
-    { RUN "/skip-agent-wait", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
-    { RUN "/RUNS", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
-    { RUN "/a/b/c", PHRONY_ROUTE_RUN, ANY, 0, 1, 0 },
+    { RUN, PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { "/v1/runs/" ID_UPPER, PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { "/v1/runs/" ID_MIXED, PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/conversation", PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/stream", PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/messages", PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/input", PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/skip-agent-wait", PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/RUNS", PHRONY_ROUTE_RUN, ANY, 0, 1 },
+    { RUN "/a/b/c", PHRONY_ROUTE_RUN, ANY, 0, 1 },
 
-    { FILES "/presign", PHRONY_ROUTE_FILES, POST, 0, 0, 0 },
-    { FILES "/finalize", PHRONY_ROUTE_FILES, POST, 0, 0, 0 }
+    { FILES "/presign", PHRONY_ROUTE_FILES, POST, 0, 0 },
+    { FILES "/finalize", PHRONY_ROUTE_FILES, POST, 0, 0 }
 };
 
 
@@ -614,7 +613,8 @@ test_overlong(void)
     memcpy(text, RUN "/", strlen(RUN "/"));
 
     ok(parse(&path, GET, 0, &route) == PHRONY_REASON_NONE
-       && route.kind == PHRONY_ROUTE_RUN && !route.exact,
+       && route.kind == PHRONY_ROUTE_RUN
+       && route.part == PHRONY_RUN_OTHER,
        "a run with a segment of a megabyte");
 
     text[size - 1] = '%';
@@ -628,7 +628,8 @@ test_overlong(void)
 
     path.len = i;
     ok(parse(&path, GET, 0, &route) == PHRONY_REASON_NONE
-       && route.kind == PHRONY_ROUTE_RUN && !route.exact,
+       && route.kind == PHRONY_ROUTE_RUN
+       && route.part == PHRONY_RUN_OTHER,
        "a run with half a million segments");
 
     text[i - 1] = '.';
@@ -725,8 +726,7 @@ agrees(const route_t *want, phrony_method_t method, int preflight)
            && route.kind == kind
            && route.methods == want->methods
            && route.has_agent == want->agent
-           && route.has_run == want->run
-           && route.exact == want->exact;
+           && route.has_run == want->run;
 }
 
 
