@@ -154,9 +154,10 @@ sub runs  { $_[0]->_call(GET => 'runs') }
 sub reset { $_[0]->_call(POST => 'reset') }
 
 
-# Lets those requests be answered that asked for "hold".
+# Lets those requests be answered that asked for "hold"; that start alone which
+# asked for this run.
 
-sub release { $_[0]->_call(POST => 'release') }
+sub release { $_[0]->_call(POST => 'release' . ($_[1] ? "/$_[1]" : '')) }
 
 
 # Sets a run's status and other members; sends an event to its streams.

@@ -56,6 +56,7 @@ package Phrony::Upstream;
 #   POST   /_control/close/ID    these streams end, whatever becomes of the run
 #   POST   /_control/plan        ["status=500", "", …]: for the next requests
 #   POST   /_control/release     lets the answers go that are held
+#   POST   /_control/release/ID  that of the start of this run alone
 #   POST   /_control/reset       forgets everything
 
 use Mojo::Base -base, -signatures;
@@ -268,7 +269,8 @@ sub _answer ($self, $c) {
         $self->_send($c, $self->_compose($c));
     };
 
-    return push @{$self->{held}}, $answer if $asked->{hold};
+    return push @{$self->{held}}, [lc($asked->{run} // ''), $answer]
+        if $asked->{hold};
 
     $asked->{delay} ? Mojo::IOLoop->timer($asked->{delay} => $answer)
                     : $answer->();
@@ -1018,11 +1020,8 @@ sub _control ($self, $c) {
         return {status => 200, json => {planned => scalar @{$self->{plan}}}};
     }
 
-    if ($call eq 'POST /_control/release') {
-        my @held = splice @{$self->{held} || []};
-        $_->() for @held;
-        return {status => 200, json => {released => scalar @held}};
-    }
+    return $self->_control_release($1)
+        if $call =~ m{\APOST /_control/release(?:/($UUID))?\z};
 
     if ($call eq 'POST /_control/reset') {
         $self->_forget;
@@ -1049,6 +1048,17 @@ sub _control_requests ($self, $c) {
     splice @records, 0, -$last if $last && $last < @records;
 
     return {status => 200, json => [map { $self->_public_record($_) } @records]};
+}
+
+
+sub _control_release ($self, $run) {
+    my @held = splice @{$self->{held} || []};
+
+    push @{$self->{held}}, grep { $_->[0] ne lc $run } @held if $run;
+    @held = grep { $_->[0] eq lc $run } @held if $run;
+    $_->[1]->() for @held;
+
+    return {status => 200, json => {released => scalar @held}};
 }
 
 
