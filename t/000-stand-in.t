@@ -423,6 +423,8 @@ subtest 'answers on demand' => sub {
     start(headers => ['X-Number' => 2]);
     is_deeply [map { $up->field($_, 'X-Number') // 'none' }
         $up->requests_after($before)], ['none', 2], 'those after others';
+    is $up->release('0b1c2d3e-0000-4000-8000-000000000001')->{released}, 0,
+        'the answer about another run';
     is $up->release->{released}, 1, 'hold';
     is $held->response->status, 409, 'until it is released';
 

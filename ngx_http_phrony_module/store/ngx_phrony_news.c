@@ -155,6 +155,12 @@ ngx_phrony_news_local(ngx_phrony_zone_t *zone, ngx_phrony_run_t *lease,
 
     if (run == NULL && s->has_run) {
         ngx_phrony_run_rename(root, lease, &s->run_id);
+
+        /* that it was started here is remembered, see news_again() */
+
+        lease->lease_id = s->lease_id;
+        lease->has_lease = 1;
+
         ngx_phrony_run_see(zone, lease, s);
         return;
     }
