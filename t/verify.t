@@ -116,7 +116,7 @@ my @crowd = map { hold($up, 'crowd', state => $_) }
 
 # those that were seen are no longer the least recently seen
 
-poll($_, @key) for @order[0, 2];
+poll($_, key => 'alice') for @order[0, 2];
 
 is try_start($_)->status, 429, "$_: at first nobody is asked"
     for qw(goes five order);
@@ -299,7 +299,7 @@ subtest 'deliveries' => sub {
     is start_run('claimed', key => 'alice', @other)->status, 429,
         'one that is refused';
     $up->set_run($run{claimed}, status => 'Completed');
-    poll($run{claimed}, @key);
+    poll($run{claimed}, key => 'alice');
     becomes { start_run('claimed', key => 'alice', @other)
         ->status == 202 } 'has claimed nothing';
 };
