@@ -75,6 +75,9 @@ subtest 'accepted' => sub {
         'the smallest times' => {http =>
             'phrony_run_ttl 1s; phrony_reservation_ttl 1000ms;'},
         'days' => {http => 'phrony_run_ttl 30d;'},
+        'verify off' => {http => 'phrony_verify off;'},
+        'verify, here and there' => {http => 'phrony_verify /a;',
+            server => 'phrony_verify /b;', location => 'phrony_verify off;'},
         'an empty policy' => {policy => write_file('empty.json',
             '{"workspaces":[],"triggers":[],"keys":[]}')},
         'a policy beside the configuration' => {phrony =>
@@ -127,6 +130,28 @@ refused("another module's zone", {http =>
     qr/"phrony" is already/, 'limit_req_zone');
 refused('a zone in a server', {server => $zone},
     qr/"phrony_zone" directive is not allowed here/);
+
+refused('verify at a relative uri', {http => 'phrony_verify verify;'},
+    qr/"verify"/, 'phrony_verify verify');
+refused('verify at a URL', {http => 'phrony_verify http://a/b;'},
+    qr{"http://a/b"}, 'phrony_verify http');
+refused('verify at a named location', {http => 'phrony_verify @verify;'},
+    qr/"\@verify"/, 'phrony_verify @verify');
+refused('verify at nothing', {http => 'phrony_verify "";'},
+    qr/phrony_verify/, 'phrony_verify ""');
+refused('verify twice', {http => "phrony_verify /a;\nphrony_verify /b;"},
+    qr/"phrony_verify" directive is duplicate/, 'phrony_verify /b');
+refused('verify, off and on', {http => "phrony_verify off;\nphrony_verify /b;"},
+    qr/"phrony_verify" directive is duplicate/, 'phrony_verify /b');
+refused('verify with two uris', {http => 'phrony_verify /a /b;'},
+    qr/invalid number of arguments in "phrony_verify"/, 'phrony_verify /a');
+refused('verify in an upstream', {http => 'upstream u { server 127.0.0.1:9;
+    phrony_verify /a; }'}, qr/"phrony_verify" directive is not allowed here/,
+    'phrony_verify /a');
+refused('verify beside http', {main => 'phrony_verify /a;'},
+    qr/"phrony_verify" directive is not allowed here/, 'phrony_verify /a');
+refused('a hint that is no time', {http => 'phrony_runs_retry soon;'},
+    qr/"phrony_runs_retry".* invalid value/, 'phrony_runs_retry soon');
 
 refused('two policies', {phrony => "$zone $file\nphrony_policy file=x;"},
     qr/"phrony_policy" directive is duplicate/, 'phrony_policy file=x');
