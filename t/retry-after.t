@@ -30,7 +30,7 @@ my $nginx = nginx(%ports, http => join '', map { "
         phrony_runs_retry $_->[1];
         location / { phrony on; proxy_pass http://{{upstream_name}}; }
     }
-" } [short => '1ms'], [long => '2h']);
+" } [short => '1s'], [long => '2h']);
 
 
 sub hints {
@@ -79,7 +79,7 @@ subtest 'the default' => sub {
 
 
 subtest 'what is configured' => sub {
-    for (['short', 1, 2], ['long', 3600, 3600]) {
+    for (['short', 1, 2], ['long', 3600, 5400]) {
         my ($name, $from, $to) = @$_;
         my $at = client($ports{"p_$name"});
 

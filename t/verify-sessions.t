@@ -189,7 +189,7 @@ subtest 'what the sessions say' => sub {
     like $asked->{target}, qr{/sessions\?take=50\z}, 'what is asked';
     is_deeply [$up->field($asked, 'X-API-Key')], [$policy->key('alice')],
         "with the caller's key";
-    is $up->field($asked, 'X-Asked'), 'run ', 'for no run';
+    is $up->field($asked, 'X-Asked'), 'run', 'for no run';
 };
 
 
