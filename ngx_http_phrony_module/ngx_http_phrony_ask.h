@@ -31,12 +31,12 @@ struct ngx_http_phrony_ask_s {
     const phrony_uuid_t             *run_id;    /* asked for; NULL: for the
                                                    agent's sessions */
 
-    unsigned                         read:1;    /* it is an answer to read */
+    unsigned                         read:1;    /* the answer is readable */
     unsigned                         whole:1;   /* it was read to its end */
     phrony_answer_t                  answer;    /* about a run */
     ngx_str_t                        text;      /* about sessions */
     size_t                           room;
-    time_t                           date;      /* of the answer, or NGX_ERROR */
+    time_t                           date;      /* of it, or NGX_ERROR */
 };
 
 

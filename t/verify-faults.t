@@ -185,7 +185,7 @@ subtest 'how the upstream answers' => sub {
         cmp_ok scalar(asked($up, $runs[$_])), '>=', 1, "$name: asked";
     }
 
-    for my $n (grep { $asked[$_][2]{hang} 
+    for my $n (grep { $asked[$_][2]{hang}
         || ($asked[$_][2]{delay} // 0) > 1 }
         0 .. $#asked)
     {

@@ -71,12 +71,20 @@ void ngx_phrony_news_settle(ngx_phrony_zone_t *zone,
     ngx_phrony_settlement_t *s, ngx_phrony_news_t *news);
 
 /*
- * Notes that Redis is still to be told, unless it is of no use later.  Returns NGX_ERROR if there is no
- * room, which is counted.
+ * Notes that Redis is still to be told, unless that is of no use later.
+ * Returns NGX_ERROR if there is no room, which is counted.
  */
 
 ngx_int_t ngx_phrony_news_keep(ngx_phrony_zone_t *zone,
     ngx_phrony_news_t *news);
+
+/*
+ * Notes the news of a run, or lease, which is made known if "run" is NULL.
+ * Returns it, or NULL if there is no room.
+ */
+
+ngx_phrony_run_t *ngx_phrony_news_record(ngx_phrony_zone_t *zone,
+    ngx_phrony_run_t *run, ngx_phrony_news_t *news);
 
 /*
  * The news of the run that has waited longest, which counts as told then.

@@ -110,6 +110,17 @@ void ngx_phrony_run_sweep_ended(ngx_phrony_zone_t *zone, ngx_uint_t n);
 
 void ngx_phrony_run_evict(ngx_phrony_zone_t *zone);
 
+/*
+ * Put the run into the queues in which it belongs, as the most recently used,
+ * where "ttl" is how long it lives from now on, or 0 if that is as before; and
+ * take it out of them.  Neither is about root->untold.
+ */
+
+void ngx_phrony_run_index(ngx_phrony_root_t *root, ngx_phrony_run_t *run,
+    uint64_t ttl);
+
+void ngx_phrony_run_unindex(ngx_phrony_root_t *root, ngx_phrony_run_t *run);
+
 /* Puts the run into the chain of its id, and no index. */
 
 void ngx_phrony_run_link(ngx_phrony_root_t *root, ngx_phrony_run_t *run);
