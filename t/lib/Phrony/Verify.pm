@@ -35,13 +35,14 @@ END
 }
 
 
-# By the beginning of the run's id, or else the field X-Verify of the start.
+# By the beginning of the run's id, or else the field X-Verify of the start;
+# subrequests share their variables, so it is computed for each of them.
 
 sub verify_http {
     my (%asked) = @_;
 
     return join "\n", 'map $phrony_verify_run_id $asked_for {',
-        'default $http_x_verify;',
+        'volatile;', 'default $http_x_verify;',
         (map { qq{"~^$_" "} . Phrony::Client::stand_in($asked{$_}) . '";' }
             sort keys %asked), '}';
 }
