@@ -15,7 +15,7 @@
 #include "ngx_http_phrony_wait.h"
 
 
-#define NGX_HTTP_PHRONY_MAX_RETRY  (3600 * 1000)    /* ms */
+#define NGX_HTTP_PHRONY_MAX_RETRY  (2400 * 1000)    /* ms, without jitter */
 
 
 static ngx_int_t ngx_http_phrony_start(ngx_http_request_t *r,

@@ -313,7 +313,7 @@ for (
     [triggers => 'active',     'yes',    qr/$trigger_a.*member "active"/],
     [triggers => 'active',     1,        qr/$trigger_a.*member "active"/],
     (map { ([triggers => $_,   -1,       qr/$trigger_a.*member "$_"/],
-            [triggers => $_,   1e15,     qr/$trigger_a.*member "$_" is larger/],
+            [triggers => $_, 1_000_000_000_000_000, qr/$trigger_a.*member "$_" is larger/],
             [triggers => $_,   1.5,      qr/$trigger_a.*member "$_"/],
             [triggers => $_,   '5',      qr/$trigger_a.*member "$_"/],
             [triggers => $_,   true,     qr/$trigger_a.*member "$_"/]) }

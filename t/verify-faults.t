@@ -40,9 +40,7 @@ my @places = (
     [rewrites => 'rewrite ^ /phrony_verify last;', 1],
     [tries => 'try_files /nothing /phrony_verify;', 1],
 
-    # as for auth_request, the first status of a subrequest is its status
-
-    [recovers => 'error_page 404 = /phrony_verify; return 404;', 0],
+    [recovers => 'error_page 404 = /phrony_verify; return 404;', 1],
 
     [guarded => 'phrony on; proxy_pass http://{{upstream_name}}'
         . '$phrony_verify_path;', 1],

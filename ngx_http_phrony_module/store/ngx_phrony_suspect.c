@@ -52,7 +52,7 @@ void
 ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
 {
     ngx_uint_t              n;
-    ngx_queue_t            *q, *prev;
+    ngx_queue_t            *q, *prev, *moved;
     ngx_phrony_run_t       *run;
     ngx_phrony_trigger_t   *trigger;
 
@@ -63,10 +63,12 @@ ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
     }
 
     q = ngx_queue_last(&trigger->runs);
+    moved = NULL;
 
     for (n = 0; n < NGX_PHRONY_SUSPECT_LOOK; n++) {
 
         if (q == ngx_queue_sentinel(&trigger->runs)
+            || q == moved
             || op->suspects->nruns == NGX_PHRONY_SUSPECT_MAX)
         {
             return;
@@ -81,6 +83,10 @@ ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
 
             ngx_queue_remove(q);
             ngx_queue_insert_head(&trigger->runs, q);
+
+            if (moved == NULL) {
+                moved = q;
+            }
         }
 
         q = prev;
