@@ -5,56 +5,97 @@
 
 
 #include "phrony_brackets.h"
-
-#if (__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "phrony_text.h"
 
 
-#define PHRONY_BRACKETS_BLOCK  32   /* bytes that are looked at at once */
+#define PHRONY_BRACKETS_BLOCK  64   /* bytes that are looked at at once */
 
 
 #if (__SSE2__)
-static inline const unsigned char *phrony_brackets_block(
-    const unsigned char *p, size_t *depth);
-static inline uint32_t phrony_brackets_mask(const unsigned char *p, char fold,
-    char ch);
+
+/* A block, and a bit for each of its bytes, the first one's the lowest. */
+
+typedef struct {
+    const unsigned char  *p;
+    uint64_t              escapes;      /* bytes behind a backslash */
+    uint64_t              strings;      /* in strings, with the first quote */
+    uint64_t              hits;         /* brackets outside of them */
+    unsigned char         escape;       /* what the next block begins with */
+} phrony_brackets_block_t;
+
+
+static const unsigned char *phrony_brackets_blocks(
+    phrony_brackets_t *brackets, const unsigned char *p,
+    const unsigned char *last);
+static inline int phrony_brackets_read(const phrony_brackets_t *brackets,
+    phrony_brackets_block_t *block, const unsigned char *p);
+static void phrony_brackets_escapes(const phrony_brackets_t *brackets,
+    phrony_brackets_block_t *block, uint64_t backslashes);
+static inline int phrony_brackets_count(phrony_brackets_t *brackets,
+    const phrony_brackets_block_t *block);
+static inline uint64_t phrony_brackets_mask(
+    const phrony_brackets_block_t *block, char fold, char ch);
+
 #endif
+
+static const unsigned char *phrony_brackets_bytes(
+    phrony_brackets_t *brackets, const unsigned char *p,
+    const unsigned char *last);
 
 
 const unsigned char *
-phrony_brackets_skip(const unsigned char *p, const unsigned char *last,
-    size_t *depth)
+phrony_brackets_skip(phrony_brackets_t *brackets, const unsigned char *p,
+    const unsigned char *last)
 {
-    unsigned char         ch;
-
 #if (__SSE2__)
 
-    const unsigned char  *found;
+    const unsigned char  *end;
 
-    for ( ; last - p >= PHRONY_BRACKETS_BLOCK; p += PHRONY_BRACKETS_BLOCK) {
-        found = phrony_brackets_block(p, depth);
+    while (last - p >= PHRONY_BRACKETS_BLOCK) {
+        p = phrony_brackets_blocks(brackets, p, last);
 
-        if (found) {
-            return found;
+        if (last - p < PHRONY_BRACKETS_BLOCK) {
+            break;
+        }
+
+        /* a block in which it ends, or one that no JSON has */
+
+        end = p + PHRONY_BRACKETS_BLOCK;
+        p = phrony_brackets_bytes(brackets, p, end);
+
+        if (brackets->depth == 0) {
+            return p;
         }
     }
 
 #endif
 
-    for ( ; p < last; p++) {
-        ch = *p;
+    return phrony_brackets_bytes(brackets, p, last);
+}
 
-        if (ch == '"') {
-            break;
-        }
 
-        ch |= 0x20;
+static const unsigned char *
+phrony_brackets_bytes(phrony_brackets_t *brackets, const unsigned char *p,
+    const unsigned char *last)
+{
+    unsigned char  ch;
 
-        if (ch == '{') {
-            (*depth)++;
+    while (p < last) {
+        ch = *p++;
 
-        } else if (ch == '}' && --*depth == 0) {
+        if (brackets->escape) {
+            brackets->escape = 0;
+
+        } else if (ch == '"') {
+            brackets->string = !brackets->string;
+
+        } else if (brackets->string) {
+            brackets->escape = (ch == '\\');
+
+        } else if ((ch | 0x20) == '{') {
+            brackets->depth++;
+
+        } else if ((ch | 0x20) == '}' && --brackets->depth == 0) {
             break;
         }
     }
@@ -65,71 +106,150 @@ phrony_brackets_skip(const unsigned char *p, const unsigned char *last,
 
 #if (__SSE2__)
 
-/*
- * The same for one block, in bit masks of it; NULL if there is nothing to
- * stop at.  Strings that end in the block, without escapes, are skipped.
- */
+/* Stops at a block that is to be read byte by byte, or at the last ones. */
 
-static inline const unsigned char *
-phrony_brackets_block(const unsigned char *p, size_t *depth)
+static const unsigned char *
+phrony_brackets_blocks(phrony_brackets_t *brackets, const unsigned char *p,
+    const unsigned char *last)
 {
-    size_t    open;
-    uint32_t  bit, end, hits, opens, quotes, ends;
+    phrony_brackets_block_t  block;
 
-    /* in ASCII, 0x20 makes of a bracket the brace of the same side */
+    for ( ; last - p >= PHRONY_BRACKETS_BLOCK; p += PHRONY_BRACKETS_BLOCK) {
 
-    quotes = phrony_brackets_mask(p, 0, '"');
-    ends = phrony_brackets_mask(p, 0, '\\') | quotes;
-    opens = phrony_brackets_mask(p, 0x20, '{');
-    hits = phrony_brackets_mask(p, 0x20, '}') | opens | quotes;
+        if (brackets->string && !brackets->escape) {
 
-    for (open = *depth; hits; hits &= ~(bit | (bit - 1))) {
-        bit = hits & (0 - hits);
+            /* most of what is long is text */
 
-        if (bit & opens) {
-            open++;
-            continue;
-        }
+            p = phrony_text_plain(p, last);
 
-        if (bit & quotes) {
-            end = ends & ~(bit | (bit - 1));
-            end &= 0 - end;
-
-            if (end & quotes) {
-                bit = end;
-                continue;
+            if (last - p < PHRONY_BRACKETS_BLOCK) {
+                break;
             }
-
-        } else if (--open) {
-            continue;
         }
 
-        *depth = open;
-        return p + __builtin_ctz(bit);
+        if (!phrony_brackets_read(brackets, &block, p)
+            || (block.hits && !phrony_brackets_count(brackets, &block)))
+        {
+            break;
+        }
+
+        brackets->string = (unsigned char) (block.strings >> 63);
+        brackets->escape = block.escape;
     }
 
-    *depth = open;
-
-    return NULL;
+    return p;
 }
 
 
-/* A bit for each byte of a block that is "ch" with the bits of "fold". */
+/*
+ * Finds out what is within strings: every byte of which the quotes up to it,
+ * itself included, are odd in number.  Returns 0 if a backslash is outside of
+ * them, where it escapes nothing.
+ */
 
-static inline uint32_t
-phrony_brackets_mask(const unsigned char *p, char fold, char ch)
+static inline int
+phrony_brackets_read(const phrony_brackets_t *brackets,
+    phrony_brackets_block_t *block, const unsigned char *p)
 {
     int       i;
-    __m128i   block;
-    uint32_t  mask;
+    uint64_t  backslashes, strings;
+
+    block->p = p;
+    block->escapes = 0;
+    block->escape = 0;
+
+    backslashes = phrony_brackets_mask(block, 0, '\\');
+
+    if (backslashes | brackets->escape) {
+        phrony_brackets_escapes(brackets, block, backslashes);
+    }
+
+    strings = phrony_brackets_mask(block, 0, '"') & ~block->escapes;
+
+#pragma GCC unroll 6
+    for (i = 1; i < PHRONY_BRACKETS_BLOCK; i *= 2) {
+        strings ^= strings << i;
+    }
+
+    block->strings = strings ^ (0 - (uint64_t) brackets->string);
+
+    /* 0x26 makes 0x7f of brackets; of few others, that are only in strings */
+
+    block->hits = phrony_brackets_mask(block, 0x26, 0x7f) & ~block->strings;
+
+    return (backslashes & ~block->strings) == 0;
+}
+
+
+/* Of two backslashes in a row, the second one escapes nothing. */
+
+static void
+phrony_brackets_escapes(const phrony_brackets_t *brackets,
+    phrony_brackets_block_t *block, uint64_t backslashes)
+{
+    uint64_t  bit;
+
+    block->escapes = brackets->escape;
+    backslashes &= ~block->escapes;
+
+    while (backslashes) {
+        bit = backslashes & (0 - backslashes);
+
+        block->escapes |= bit << 1;
+        block->escape = (unsigned char) (bit >> 63);
+
+        backslashes &= ~(bit | bit << 1);
+    }
+}
+
+
+/* Returns 0, and changes nothing, if the last bracket is closed here. */
+
+static inline int
+phrony_brackets_count(phrony_brackets_t *brackets,
+    const phrony_brackets_block_t *block)
+{
+    size_t    depth;
+    uint64_t  hits, opens, closes;
+
+    opens = phrony_brackets_mask(block, 0x20, '{') & block->hits;
+    closes = phrony_brackets_mask(block, 0x20, '}') & block->hits;
+
+    depth = brackets->depth;
+
+    for (hits = opens | closes; hits; hits &= hits - 1) {
+
+        if (hits & (0 - hits) & opens) {
+            depth++;
+
+        } else if (--depth == 0) {
+            return 0;
+        }
+    }
+
+    brackets->depth = depth;
+
+    return 1;
+}
+
+
+/* A bit for each byte that is "ch" with the bits of "fold". */
+
+static inline uint64_t
+phrony_brackets_mask(const phrony_brackets_block_t *block, char fold, char ch)
+{
+    int       i;
+    __m128i   part;
+    uint64_t  mask;
 
     mask = 0;
 
-    for (i = 0; i < PHRONY_BRACKETS_BLOCK; i += 16) {
-        block = _mm_loadu_si128((const __m128i *) (p + i));
-        block = _mm_or_si128(block, _mm_set1_epi8(fold));
-        block = _mm_cmpeq_epi8(block, _mm_set1_epi8(ch));
-        mask |= (uint32_t) _mm_movemask_epi8(block) << i;
+#pragma GCC unroll 4
+    for (i = 0; i < 4; i++) {
+        part = _mm_loadu_si128((const __m128i *) (block->p + 16 * i));
+        part = _mm_or_si128(part, _mm_set1_epi8(fold));
+        part = _mm_cmpeq_epi8(part, _mm_set1_epi8(ch));
+        mask |= (uint64_t) (unsigned) _mm_movemask_epi8(part) << 16 * i;
     }
 
     return mask;

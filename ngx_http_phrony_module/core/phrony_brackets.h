@@ -14,15 +14,24 @@
 PHRONY_HIDDEN_BEGIN
 
 
+/* Where in a JSON array or object one stopped. */
+
+typedef struct {
+    size_t         depth;       /* brackets that are open, of either kind */
+    unsigned char  string;      /* 1: in a string */
+    unsigned char  escape;      /* 1: behind a backslash in it */
+} phrony_brackets_t;
+
+
 /*
- * Goes through the inside of a JSON array or object, counting in "depth" the
- * brackets that are open, of either kind, and skipping strings that have no
- * escapes where that is free.  Returns where it stopped: at a quote that
- * begins any other string, at the bracket that made "depth" 0, or "last".
+ * Goes through the inside of a JSON array or object, past its strings and
+ * counting in "depth" the brackets that are open, which must be 1 at least.
+ * Returns where it stopped: behind the bracket that made "depth" 0, or at
+ * "last", to go on with the next piece.  Pieces may be cut anywhere.
  */
 
-const unsigned char *phrony_brackets_skip(const unsigned char *p,
-    const unsigned char *last, size_t *depth);
+const unsigned char *phrony_brackets_skip(phrony_brackets_t *brackets,
+    const unsigned char *p, const unsigned char *last);
 
 
 PHRONY_HIDDEN_END

@@ -5,7 +5,6 @@
 
 
 #include "phrony_outline.h"
-#include "phrony_brackets.h"
 
 
 /* Each byte of a word. */
@@ -59,7 +58,8 @@ phrony_outline_init(phrony_outline_t *outline,
     outline->escape = 0;
     outline->empty = 0;
     outline->level = 0;
-    outline->depth = 0;
+    outline->brackets.string = 0;
+    outline->brackets.escape = 0;
     outline->names = names;
     outline->n = n;
     outline->other = NULL;
@@ -332,7 +332,7 @@ phrony_outline_value(phrony_outline_t *outline, unsigned char ch)
         /* fall through */
 
     case '[':
-        outline->depth = 1;
+        outline->brackets.depth = 1;
         return PHRONY_OUTLINE_NESTED;
 
     default:
@@ -362,22 +362,11 @@ static const unsigned char *
 phrony_outline_nested(phrony_outline_t *outline, const unsigned char *p,
     const unsigned char *last)
 {
-    do {
-        p = phrony_brackets_skip(p, last, &outline->depth);
+    p = phrony_brackets_skip(&outline->brackets, p, last);
 
-        if (p == last) {
-            return p;
-        }
-
-        if (*p++ != '"') {
-            outline->state = PHRONY_OUTLINE_COMMA;
-            return p;
-        }
-
-        outline->state = PHRONY_OUTLINE_STRING;
-        p = phrony_outline_string(outline, p, last);
-
-    } while (outline->state == PHRONY_OUTLINE_NESTED);
+    if (outline->brackets.depth == 0) {
+        outline->state = PHRONY_OUTLINE_COMMA;
+    }
 
     return p;
 }
@@ -409,8 +398,7 @@ phrony_outline_string(phrony_outline_t *outline, const unsigned char *p,
         }
 
         if (*p++ == '"') {
-            outline->state = outline->depth ? PHRONY_OUTLINE_NESTED
-                                            : PHRONY_OUTLINE_COMMA;
+            outline->state = PHRONY_OUTLINE_COMMA;
             return p;
         }
 

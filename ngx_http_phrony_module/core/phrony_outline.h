@@ -8,6 +8,7 @@
 #define PHRONY_OUTLINE_H_
 
 
+#include "phrony_brackets.h"
 #include "phrony_text.h"
 
 
@@ -28,7 +29,7 @@ PHRONY_HIDDEN_BEGIN
  *     START --> FIRST --> NAME --> COLON --> VALUE            |
  *       |                  ^                   |              |
  *       |                  |        TEXT, STRING, SCALAR,     |
- *       |                  |        NESTED <---> STRING       |
+ *       |                  |        NESTED                    |
  *       |                  |                   |              |
  *       |                MEMBER <----------- COMMA -----------+
  *       |
@@ -90,11 +91,10 @@ typedef struct {
 
 typedef struct {
     unsigned char                 state;
-    unsigned char                 escape;   /* a skipped string's, not whole */
+    unsigned char                 escape;   /* a skipped string's */
     unsigned char                 empty;    /* it ended without a member */
     unsigned char                 level;    /* 1: in one that was entered */
-    size_t                        depth;    /* brackets open in a skipped
-                                               value */
+    phrony_brackets_t             brackets; /* of a skipped value */
     const phrony_outline_name_t  *names;    /* what is looked for here */
     size_t                        n;        /* how many of them */
     const phrony_outline_name_t  *other;    /* what is, on the other level */
@@ -148,7 +148,8 @@ phrony_outline_in_string(const phrony_outline_t *outline)
 {
     return (0x1 << PHRONY_OUTLINE_NAME | 0x1 << PHRONY_OUTLINE_NAME_REST
             | 0x1 << PHRONY_OUTLINE_TEXT | 0x1 << PHRONY_OUTLINE_TEXT_REST
-            | 0x1 << PHRONY_OUTLINE_STRING)
+            | 0x1 << PHRONY_OUTLINE_STRING
+            | outline->brackets.string << PHRONY_OUTLINE_NESTED)
            >> outline->state & 1;
 }
 

@@ -532,6 +532,37 @@ test_random(int mutate)
 }
 
 
+/* Escapes, quotes and brackets at each place of what is read at once. */
+
+static void
+test_places(const char *part, int valid)
+{
+    int              bad;
+    char             data[512];
+    size_t           i, len;
+    phrony_answer_t  whole, pieces;
+
+    bad = 0;
+
+    for (i = 0; i < 140; i++) {
+        len = (size_t) sprintf(data, "{\"output\":[%*s%s,\"%0100d\"],"
+                               "\"status\":\"S\"}", (int) i, "", part, 0);
+
+        read_in_two(&whole, data, len, 0);
+        bad += valid && (!phrony_answer_done(&whole)
+                         || whole.status_len != 1);
+
+        read_in_two(&pieces, data, len, 20 + i);
+        bad += !same(&whole, &pieces);
+
+        read_bytes(&pieces, data, len);
+        bad += !same(&whole, &pieces);
+    }
+
+    ok(bad == 0, "%s at each place", part);
+}
+
+
 /* An output of some megabytes before the status. */
 
 static void
@@ -589,6 +620,16 @@ main(void)
     test_status_in();
     test_random(0);
     test_random(1);
+
+    test_places("\"\\\"]\"", 1);
+    test_places("\"\\\\\"", 1);
+    test_places("\"\\\\\\\"}]\",\"\\\\\\\\\"", 1);
+    test_places("\"{[\",[{\"y]\":[]}],\"]\"", 1);
+    test_places("\"\",[[]],\"[\\u005d\",{}", 1);
+    test_places("\\\"]\"", 0);
+    test_places("\"\"\\\\\"[\\\"\"", 0);
+    test_places("y_Y]", 0);
+    test_places("]", 0);
 
     test_large("strings", "\"a \\\"text\\\" of {some} \\u0061length\\\\\",");
     test_large("numbers", "1,-2.5,[3],");
