@@ -11,6 +11,7 @@ use File::Temp qw(tempdir);
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
+use Answers;
 use Cases;
 use Client;
 use Gateway;
@@ -33,6 +34,7 @@ sub new {
 
     my $upstream = $self->start('upstream', kind => 'upstream');
     $self->{upstream_port} = $upstream->port;
+    Answers::write_files("$upstream->{dir}/answers");
 
     return $self;
 }

@@ -16,6 +16,7 @@ my $BODY = '{"input":{"text":"Summarise the tickets of today, please"}}';
 # name      on the command line
 # title     in the table
 # request   start, run or sessions
+# answer    name of the upstream's answer, see Answers.pm; a small one if none
 # id        its delivery id: "each" has its own, or all of a key have "one"
 # key       what stands before the number in the key's clear text
 # port      the server that is asked: open, known or shut
@@ -23,6 +24,7 @@ my $BODY = '{"input":{"text":"Summarise the tickets of today, please"}}';
 # target    by gateway, median of the ratio to plain: goal, and what must not
 #           be exceeded
 # few       on few connections, not on as many as is asked for
+# most      requests at most that bench/instructions counts
 # pause     least and most milliseconds between an answer and the connection's
 #           next request, and how many connections then
 # asks      1 if Redis is asked about each request, 0 if about hardly any
@@ -111,13 +113,42 @@ our @LIST = (
         target  => { phrony => [0.50, 0.50] },
     },
     {
-        name    => 'run',
+        name    => 'poll',
         title   => 'status of a known run (GET, 200)',
         request => 'run',
         key     => 'phk_bench_',
         port    => 'known',
         expect  => { plain => 200, limits => 200, phrony => 200,
             redis => 200 },
+        target  => { phrony => [1.08, 1.08], redis => [1.08, 1.08] },
+        asks    => 0,
+    },
+    {
+        name    => 'front',
+        title   => 'status of a known run, in front of 5 MB (GET, 200)',
+        request => 'run',
+        answer  => 'front',
+        few     => 1,
+        most    => 100,
+        key     => 'phk_bench_',
+        port    => 'known',
+        expect  => { plain => 200, limits => 200, phrony => 200,
+            redis => 200 },
+        target  => { phrony => [1.08, 1.08], redis => [1.08, 1.08] },
+        asks    => 0,
+    },
+    {
+        name    => 'end',
+        title   => 'status of a known run, behind 5 MB (GET, 200)',
+        request => 'run',
+        answer  => 'end',
+        few     => 1,
+        most    => 100,
+        key     => 'phk_bench_',
+        port    => 'known',
+        expect  => { plain => 200, limits => 200, phrony => 200,
+            redis => 200 },
+        target  => { phrony => [1.08, 1.08], redis => [1.08, 1.08] },
         asks    => 0,
     },
     {
@@ -145,7 +176,8 @@ sub parts {
 
         my %line = (
             start    => "POST $agent/runs",
-            run      => 'GET /v1/runs/' . ($runs->[$trigger] // ''),
+            run      => 'GET /v1/runs/' . ($runs->[$trigger] // '')
+                . ($case->{answer} ? "?answer=$case->{answer}" : ''),
             sessions => "GET $agent/sessions?skip=0&take=20",
         );
 

@@ -239,6 +239,11 @@ sub stop {
     until (waitpid($pid, WNOHANG)) {
         kill KILL => $self->children, $pid if time > $deadline;
         sleep 0.02;
+
+        # one that came just before it began to wait for events has not woken
+        # it; a slow process is there for long
+
+        kill TERM => $pid if $self->{wrapper};
     }
 
     $self->{pid} = 0;
