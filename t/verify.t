@@ -75,6 +75,7 @@ my $nginx = nginx(%ports,
     http => verify_http() . <<'END',
 
     phrony_verify /phrony_verify;
+    proxy_next_upstream off;
     add_header X-Outcome $phrony_outcome always;
 
     server {
