@@ -11,14 +11,16 @@ export TESTS STATIC_TESTS JOBS
 
 .NOTPARALLEL:
 
-.PHONY: help run test unit fuzz-replay fuzz bench check module asan compat \
-	clean
+.PHONY: help run test unit fuzz-replay fuzz bench check module deb \
+	deb-test asan compat clean
 
 help:
 	@echo "make run          the quick start, on 127.0.0.1:8080"
 	@echo "make test         everything: unit, fuzz corpora, black-box"
 	@echo "make check        style, structure, compilers, linters"
 	@echo "make module       build/ngx_http_phrony_module.so for this nginx"
+	@echo "make deb          the Debian package, in build/deb"
+	@echo "make deb-test     installs it into a clean root, as root"
 	@echo "make unit         unit tests alone"
 	@echo "make fuzz-replay  fuzz corpora alone"
 	@echo "make fuzz TIME=n  each fuzz target for n seconds (MERGE=1: keep)"
@@ -59,6 +61,14 @@ module:
 	@tools/install-packages run
 	@tools/build module
 	@echo build/ngx_http_phrony_module.so
+
+deb:
+	@tools/install-packages deb
+	@tools/make-deb
+
+deb-test:
+	@tools/install-packages deb-test
+	@prove t/package/deb.t
 
 asan:
 	@tools/install-packages test
