@@ -25,7 +25,11 @@ static ngx_int_t ngx_http_phrony_read(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_decide(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_question(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_decided(ngx_http_request_t *r,
+    ngx_http_phrony_ctx_t *ctx);
+static ngx_int_t ngx_http_phrony_verified(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_count_duplicate(ngx_http_request_t *r,
     ngx_http_phrony_ctx_t *ctx);
@@ -194,6 +198,19 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     op->reservation_ttl = ctx->conf->reservation_ttl;
     op->local = (ctx->conf->store_failure == NGX_HTTP_PHRONY_FAILURE_LOCAL);
 
+    rc = ngx_http_phrony_question(r, ctx);
+
+    return (rc == NGX_OK) ? ngx_http_phrony_decided(r, ctx) : rc;
+}
+
+
+/* Returns NGX_OK if the store has answered at once, be it that it cannot. */
+
+static ngx_int_t
+ngx_http_phrony_question(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
     rc = ngx_http_phrony_ask_admit(ctx);
 
     ctx->asked = 1;
@@ -202,9 +219,9 @@ ngx_http_phrony_decide(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
         return ngx_http_phrony_suspend(r, ctx);
     }
 
-    op->failed = (rc != NGX_OK);
+    ctx->op.failed = (rc != NGX_OK);
 
-    return ngx_http_phrony_decided(r, ctx);
+    return NGX_OK;
 }
 
 
@@ -227,18 +244,14 @@ ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
                    (ngx_uint_t) op->failed, (ngx_uint_t) op->granted,
                    (ngx_uint_t) op->leased);
 
+    rc = ngx_http_phrony_verified(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     if (op->failed) {
         return ngx_http_phrony_store_failed(r, ctx);
-    }
-
-    rc = ngx_http_phrony_verify(r, ctx);
-
-    if (rc == NGX_OK) {
-        return ngx_http_phrony_decide(r, ctx);
-    }
-
-    if (rc != NGX_DECLINED) {
-        return rc;
     }
 
     ctx->counted = 1;
@@ -274,6 +287,30 @@ ngx_http_phrony_decided(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
     }
 
     return ngx_http_phrony_proceed(r, ctx, NGX_HTTP_PHRONY_ADMITTED);
+}
+
+
+/*
+ * A refusal is verified, and asked for once more if that gave a slot back.
+ * Returns NGX_OK if the answer stands.
+ */
+
+static ngx_int_t
+ngx_http_phrony_verified(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->op.failed) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_phrony_verify(r, ctx);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    return (rc == NGX_OK) ? ngx_http_phrony_question(r, ctx) : rc;
 }
 
 

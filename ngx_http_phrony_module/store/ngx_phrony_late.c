@@ -51,10 +51,13 @@ ngx_phrony_late_init(ngx_phrony_late_t *late, ngx_phrony_store_t *store)
 void
 ngx_phrony_late_stop(ngx_phrony_late_t *late)
 {
-    ngx_queue_t  *q;
+    ngx_queue_t  *q, *next;
 
-    while (!ngx_queue_empty(&late->waiting)) {
-        q = ngx_queue_head(&late->waiting);
+    for (q = ngx_queue_head(&late->waiting);
+         q != ngx_queue_sentinel(&late->waiting);
+         q = next)
+    {
+        next = ngx_queue_next(q);
 
         ngx_phrony_late_forget(ngx_queue_data(q, ngx_phrony_late_run_t,
                                               queue));
