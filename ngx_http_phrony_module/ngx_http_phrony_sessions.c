@@ -17,7 +17,13 @@
 
 #define NGX_HTTP_PHRONY_SESSIONS_SLACK  2000    /* ms */
 
+/* ... and a session may seem to be younger than it is, by so much. */
 
+#define NGX_HTTP_PHRONY_SESSIONS_DATE   1000    /* ms */
+
+
+static int64_t ngx_http_phrony_sessions_oldest(
+    ngx_phrony_suspects_t *suspects);
 static void ngx_http_phrony_sessions_match(ngx_http_phrony_ask_t *ask,
     ngx_phrony_suspects_t *suspects, phrony_session_t *session);
 
@@ -50,8 +56,7 @@ ngx_http_phrony_sessions(ngx_http_phrony_ask_t *ask,
         return NGX_DECLINED;
     }
 
-    oldest = (int64_t) suspects->leases[0].unseen
-             + NGX_HTTP_PHRONY_SESSIONS_SLACK;
+    oldest = ngx_http_phrony_sessions_oldest(suspects);
 
     if (list.reach < oldest) {
         return NGX_OK;
@@ -62,7 +67,10 @@ ngx_http_phrony_sessions(ngx_http_phrony_ask_t *ask,
 
         /* the answer to a younger one may be on its way */
 
-        if (session->age > oldest || session->age < NGX_PHRONY_SUSPECT_QUIET) {
+        if (session->age > oldest
+            || session->age + NGX_HTTP_PHRONY_SESSIONS_DATE
+               < NGX_PHRONY_SUSPECT_QUIET)
+        {
             continue;
         }
 
@@ -72,6 +80,24 @@ ngx_http_phrony_sessions(ngx_http_phrony_ask_t *ask,
     }
 
     return NGX_OK;
+}
+
+
+/* They take turns, so the first need not be it. */
+
+static int64_t
+ngx_http_phrony_sessions_oldest(ngx_phrony_suspects_t *suspects)
+{
+    uint64_t    unseen;
+    ngx_uint_t  i;
+
+    unseen = 0;
+
+    for (i = 0; i < suspects->nleases; i++) {
+        unseen = ngx_max(unseen, suspects->leases[i].unseen);
+    }
+
+    return (int64_t) unseen + NGX_HTTP_PHRONY_SESSIONS_SLACK;
 }
 
 

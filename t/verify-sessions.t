@@ -59,6 +59,7 @@ my $policy = policy(
         (map { ($_ => {maxConcurrentRuns => 1}) } qw(canary off open
             unordered)),
         two   => {maxConcurrentRuns => 2},
+        older => {maxConcurrentRuns => 2},
         three => {maxConcurrentRuns => 3},
         other => {},
     },
@@ -67,7 +68,7 @@ my $policy = policy(
 
 my $up = stand_in(triggers => {map { $policy->agent($_) =>
     $policy->trigger($_) } (map { "lost$_" } 0 .. $#lost), qw(canary off open
-    unordered two three other)});
+    unordered two older three other)});
 
 my %ports = map { ("p_$_" => free_port()) } qw(brief off);
 
@@ -136,6 +137,7 @@ my @two = (hold($up, 'two'), lose('two', 'slow', {break => 'in-body'}));
 my @three = (lose('three', 'slow', {break => 'before'}),
     lose('three', 'slow', {break => 'in-body'}),
     lose('three', 'slow', {break => 'before'}));
+my $older = lose('older', 'slow', {break => 'in-body'});
 my $off = lose('off', 'slow', {break => 'in-body'});
 
 $up->set_run($off, status => 'Completed');
@@ -163,6 +165,13 @@ my $row = sub {
 };
 
 go_stale($up);
+
+
+# What was asked for comes after what is younger, from now on.
+
+lose('older', 'slow', {break => 'before'});
+is try_start('older', verify => {status => 404})->status, 429,
+    'an older one and a younger: no list';
 
 
 subtest 'what the sessions say' => sub {
@@ -243,6 +252,15 @@ subtest 'a start that is still open' => sub {
     poll($open_run, key => 'alice', stand_in => {set =>
         {status => 'Completed'}});
     becomes { try_start('open')->status == 400 } 'which its end frees';
+};
+
+
+subtest 'an older one, asked for before, and a younger' => sub {
+    ok !is_known($older), 'not known at first';
+    is try_start('older')->status, 429, 'one goes on, one is kept';
+    is scalar(asked_sessions($up, $policy->agent('older'))), 2,
+        'the sessions were asked for again';
+    ok is_known($older), 'the older one is known';
 };
 
 
