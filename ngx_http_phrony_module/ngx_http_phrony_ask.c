@@ -13,6 +13,7 @@
 
 
 static ngx_int_t ngx_http_phrony_ask_request(ngx_http_request_t *sr);
+static ngx_int_t ngx_http_phrony_ask_variables(ngx_http_request_t *sr);
 static ngx_uint_t ngx_http_phrony_ask_carries(ngx_table_elt_t *h);
 static ngx_int_t ngx_http_phrony_ask_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
@@ -77,7 +78,9 @@ ngx_http_phrony_ask_begin(ngx_http_phrony_ask_t *ask, ngx_str_t *uri)
 
     ask->subrequest = sr;
 
-    if (ngx_http_phrony_ask_request(sr) != NGX_OK) {
+    if (ngx_http_phrony_ask_request(sr) != NGX_OK
+        || ngx_http_phrony_ask_variables(sr) != NGX_OK)
+    {
 
         /* it is under way, and cannot be taken back */
 
@@ -143,6 +146,36 @@ ngx_http_phrony_ask_request(ngx_http_request_t *sr)
             *own = h[i];
         }
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * It begins with the values that are there.  But what is computed for one
+ * question, in a map of the run's id as it may be, is not for the next one,
+ * nor for the start itself: there are no fields of a body here.
+ */
+
+static ngx_int_t
+ngx_http_phrony_ask_variables(ngx_http_request_t *sr)
+{
+    size_t                      size;
+    ngx_http_variable_value_t  *variables;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(sr, ngx_http_core_module);
+
+    size = cmcf->variables.nelts * sizeof(ngx_http_variable_value_t);
+
+    variables = ngx_palloc(sr->pool, size);
+    if (variables == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(variables, sr->main->variables, size);
+
+    sr->variables = variables;
 
     return NGX_OK;
 }

@@ -35,14 +35,14 @@ END
 }
 
 
-# By the beginning of the run's id, or else the field X-Verify of the start;
-# subrequests share their variables, so it is computed for each of them.
+# By the beginning of the run's id, or else the field X-Verify of the start.
+# No subrequest sees what was computed for another one.
 
 sub verify_http {
     my (%asked) = @_;
 
     return join "\n", 'map $phrony_verify_run_id $asked_for {',
-        'volatile;', 'default $http_x_verify;',
+        'default $http_x_verify;',
         (map { qq{"~^$_" "} . Phrony::Client::stand_in($asked{$_}) . '";' }
             sort keys %asked), '}';
 }
