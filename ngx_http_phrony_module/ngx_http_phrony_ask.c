@@ -19,6 +19,7 @@ static ngx_int_t ngx_http_phrony_ask_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
 static ngx_uint_t ngx_http_phrony_ask_status(ngx_http_request_t *sr,
     ngx_int_t rc);
+static ngx_uint_t ngx_http_phrony_ask_cached(ngx_http_request_t *sr);
 static void ngx_http_phrony_ask_text(ngx_http_phrony_ask_t *ask, u_char *p,
     size_t len);
 static ngx_int_t ngx_http_phrony_ask_room(ngx_http_phrony_ask_t *ask,
@@ -284,6 +285,7 @@ ngx_http_phrony_ask_header(ngx_http_phrony_ask_t *ask)
 
     ask->read = sr->headers_out.status == NGX_HTTP_OK
                 && !sr->header_only
+                && !ngx_http_phrony_ask_cached(sr)
                 && !ngx_http_phrony_headers_encoded(sr);
 
     if (!ask->read) {
@@ -302,6 +304,19 @@ ngx_http_phrony_ask_header(ngx_http_phrony_ask_t *ask)
         h = sr->upstream->headers_in.date;
         ask->date = ngx_parse_http_time(h->value.data, h->value.len);
     }
+}
+
+
+/* What a cache has is old: it says nothing of now, nor is its Date now. */
+
+static ngx_uint_t
+ngx_http_phrony_ask_cached(ngx_http_request_t *sr)
+{
+#if (NGX_HTTP_CACHE)
+    return sr->cached;
+#else
+    return 0;
+#endif
 }
 
 

@@ -57,7 +57,7 @@ my $policy = policy(
     agents => {
         (map { ("answer$_" => {maxConcurrentRuns => 1}) } 0 .. $#answers),
         (map { ($_ => {maxConcurrentRuns => 1}) } qw(canary goes off claim
-            claimed other dry body head twin)),
+            claimed other dry body head twin fresh cached)),
         five   => {maxConcurrentRuns => 5},
         order  => {maxConcurrentRuns => 6},
         crowd  => {maxConcurrentRuns => 4},
@@ -69,10 +69,12 @@ my $policy = policy(
     keys => {alice => {}, bob => {agents => ['other']}},
 );
 
-my %ports = map { ("p_$_" => free_port()) } qw(off dry);
+my %ports = map { ("p_$_" => free_port()) } qw(off dry cached);
 
 my $nginx = nginx(%ports,
     http => verify_http() . <<'END',
+
+    proxy_cache_path cache keys_zone=answers:1m;
 
     phrony_verify /phrony_verify;
     proxy_next_upstream off;
@@ -90,6 +92,20 @@ my $nginx = nginx(%ports,
         location / { phrony on; proxy_pass http://{{upstream_name}}; }
         {{verify}}
     }
+
+    server {
+        listen 127.0.0.1:{{p_cached}};
+        proxy_cache_key one;
+        proxy_cache_valid 200 1m;
+        location / { phrony on; proxy_pass http://{{upstream_name}}; }
+        location = /phrony_verify {
+            internal;
+            proxy_cache answers;
+            proxy_set_header X-Stand-In $asked_for;
+            proxy_set_header X-Asked "run $phrony_verify_run_id";
+            proxy_pass http://{{upstream_name}}$phrony_verify_path;
+        }
+    }
 END
     verify => verify_location(),
     server => verify_location()
@@ -103,7 +119,7 @@ sub at { client($ports{"p_$_[0]"}) }
 # Everything is prepared first: they become old together.
 
 my %run = map { $_ => hold($up, $_) } qw(goes off claim claimed dry other body
-    head twin count minute day);
+    head twin fresh cached count minute day);
 
 my @answer_runs = map { hold($up, "answer$_", state => $answers[$_][3]) }
     0 .. $#answers;
@@ -221,6 +237,15 @@ subtest 'the dry run' => sub {
 };
 
 
+subtest 'an answer from a cache' => sub {
+    my @opt = (at => at('cached'), verify => {omit => 'runId', set => $done});
+
+    is try_start('fresh', @opt)->status, 400, 'new, it is believed';
+    is try_start('cached', @opt)->status, 429, 'old, it is not';
+    is scalar(asked($up, $run{cached})), 0, 'which it was';
+};
+
+
 subtest 'two triggers of one key' => sub {
     is try_start('twin')->status, 400, 'one';
     is scalar(asked($up, $run{other})), 0, 'the other is not asked for';
@@ -317,7 +342,7 @@ subtest 'the status page' => sub {
     my $count = grep { defined $up->field($_, 'X-Asked') }
         $up->requests(qr{\AGET /v1/runs/});
 
-    is $verify->{asked}, $count, 'how often the upstream was asked';
+    is $verify->{asked}, $count + 1, 'how often was asked, once a cache';
     cmp_ok $verify->{ended}, '>=', 20, 'how many runs had ended';
     cmp_ok $verify->{failed}, '>=', 20, 'how many answers were of no use';
 };
