@@ -203,16 +203,21 @@ ngx_http_phrony_ask_carries(ngx_table_elt_t *h)
 void
 ngx_http_phrony_ask_cancel(ngx_http_phrony_ask_t *ask)
 {
+    ngx_http_request_t   *sr;
     ngx_http_upstream_t  *u;
     ngx_http_cleanup_pt   cleanup;
 
     ask->handler = NULL;
 
-    if (ask->subrequest == NULL || ask->subrequest->upstream == NULL) {
+    sr = ask->subrequest;
+
+    /* where a thread works for it, nginx goes on with it afterwards */
+
+    if (sr == NULL || sr->upstream == NULL || sr->aio) {
         return;
     }
 
-    u = ask->subrequest->upstream;
+    u = sr->upstream;
 
     if (u->cleanup == NULL || *u->cleanup == NULL) {
         return;
@@ -221,7 +226,7 @@ ngx_http_phrony_ask_cancel(ngx_http_phrony_ask_t *ask)
     /* what nginx would do at the end of the request */
 
     cleanup = *u->cleanup;
-    cleanup(ask->subrequest);
+    cleanup(sr);
 }
 
 

@@ -27,6 +27,8 @@ typedef enum {
 
 struct ngx_http_phrony_verify_s {
     ngx_http_phrony_verify_state_t   state;
+    phrony_uuid_t                    agent_id;  /* a subrequest may outlive
+                                                   what ctx knows of it */
     ngx_uint_t                       freed;     /* slots */
     ngx_uint_t                       waiting;   /* for so many answers */
     ngx_uint_t                       nasks;
@@ -127,6 +129,8 @@ ngx_http_phrony_verify_begin(ngx_http_request_t *r,
     }
 
     ctx->verify = verify;
+
+    verify->agent_id = ctx->trigger->agent_id;
 
     verify->timer.handler = ngx_http_phrony_verify_timer_handler;
     verify->timer.data = ctx;
@@ -450,7 +454,7 @@ ngx_http_phrony_verify_path(ngx_http_request_t *sr, u_char *path)
     }
 
     p = ngx_cpymem(path, "/v1/agents/", sizeof("/v1/agents/") - 1);
-    p = phrony_uuid_format(p, &ask->ctx->trigger->agent_id);
+    p = phrony_uuid_format(p, &ask->ctx->verify->agent_id);
     p = ngx_cpymem(p, "/sessions?take=50", sizeof("/sessions?take=50") - 1);
 
     return p - path;
