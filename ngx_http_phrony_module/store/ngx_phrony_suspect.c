@@ -242,7 +242,12 @@ ngx_phrony_suspect_take(ngx_phrony_suspects_t *suspects,
 
     run = ngx_phrony_run_find(zone->shpool->data, &id);
 
-    if (run == NULL || ngx_phrony_suspect_quiet(run, zone->now)) {
+    /* one that has expired here was seen elsewhere */
+
+    if (run == NULL
+        || run->expires <= zone->now
+        || ngx_phrony_suspect_quiet(run, zone->now))
+    {
         ngx_phrony_suspect_add(suspects, &id, element[1].integer);
     }
 
