@@ -52,7 +52,7 @@ void
 ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
 {
     ngx_uint_t              n;
-    ngx_queue_t            *q, *prev, *moved;
+    ngx_queue_t            *q, *prev, *head;
     ngx_phrony_run_t       *run;
     ngx_phrony_trigger_t   *trigger;
 
@@ -63,12 +63,14 @@ ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
     }
 
     q = ngx_queue_last(&trigger->runs);
-    moved = NULL;
+
+    /* before this one there will be those that were looked at */
+
+    head = ngx_queue_head(&trigger->runs);
 
     for (n = 0; n < NGX_PHRONY_SUSPECT_LOOK; n++) {
 
         if (q == ngx_queue_sentinel(&trigger->runs)
-            || q == moved
             || op->suspects->nruns == NGX_PHRONY_SUSPECT_MAX)
         {
             return;
@@ -83,10 +85,10 @@ ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op)
 
             ngx_queue_remove(q);
             ngx_queue_insert_head(&trigger->runs, q);
+        }
 
-            if (moved == NULL) {
-                moved = q;
-            }
+        if (q == head) {
+            return;
         }
 
         q = prev;
@@ -242,12 +244,7 @@ ngx_phrony_suspect_take(ngx_phrony_suspects_t *suspects,
 
     run = ngx_phrony_run_find(zone->shpool->data, &id);
 
-    /* one that has expired here was seen elsewhere */
-
-    if (run == NULL
-        || run->expires <= zone->now
-        || ngx_phrony_suspect_quiet(run, zone->now))
-    {
+    if (run == NULL || ngx_phrony_suspect_quiet(run, zone->now)) {
         ngx_phrony_suspect_add(suspects, &id, element[1].integer);
     }
 
