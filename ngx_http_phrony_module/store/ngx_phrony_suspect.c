@@ -16,6 +16,8 @@ static ngx_uint_t ngx_phrony_suspect_quiet(ngx_phrony_run_t *run,
     uint64_t now);
 static void ngx_phrony_suspect_add(ngx_phrony_suspects_t *suspects,
     phrony_uuid_t *id, uint64_t unseen);
+static void ngx_phrony_suspect_add_lease(ngx_phrony_suspects_t *suspects,
+    phrony_uuid_t *id, uint64_t unseen);
 static ngx_phrony_template_t *ngx_phrony_suspect_template(
     ngx_phrony_encoder_t *encoder);
 static ngx_int_t ngx_phrony_suspect_take(ngx_phrony_suspects_t *suspects,
@@ -108,24 +110,46 @@ static void
 ngx_phrony_suspect_add(ngx_phrony_suspects_t *suspects, phrony_uuid_t *id,
     uint64_t unseen)
 {
-    ngx_uint_t            *n;
-    ngx_phrony_suspect_t  *suspect;
-
     if (phrony_lease_is_id(id)) {
-        n = &suspects->nleases;
-        suspect = suspects->leases;
+        ngx_phrony_suspect_add_lease(suspects, id, unseen);
 
-    } else {
-        n = &suspects->nruns;
-        suspect = suspects->runs;
+    } else if (suspects->nruns < NGX_PHRONY_SUSPECT_MAX) {
+        suspects->runs[suspects->nruns].id = *id;
+        suspects->runs[suspects->nruns].unseen = unseen;
+
+        suspects->nruns++;
+    }
+}
+
+
+/*
+ * Any run that began since may be that of the oldest reservation, so these
+ * are wanted, whichever were named before.
+ */
+
+static void
+ngx_phrony_suspect_add_lease(ngx_phrony_suspects_t *suspects,
+    phrony_uuid_t *id, uint64_t unseen)
+{
+    ngx_uint_t             i;
+    ngx_phrony_suspect_t  *leases;
+
+    leases = suspects->leases;
+    i = suspects->nleases;
+
+    if (i < NGX_PHRONY_SUSPECT_MAX) {
+        suspects->nleases++;
+
+    } else if (leases[--i].unseen >= unseen) {
+        return;
     }
 
-    if (*n < NGX_PHRONY_SUSPECT_MAX) {
-        suspect[*n].id = *id;
-        suspect[*n].unseen = unseen;
-
-        (*n)++;
+    for ( /* void */ ; i && leases[i - 1].unseen < unseen; i--) {
+        leases[i] = leases[i - 1];
     }
+
+    leases[i].id = *id;
+    leases[i].unseen = unseen;
 }
 
 
