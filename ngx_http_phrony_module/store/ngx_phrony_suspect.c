@@ -266,7 +266,7 @@ ngx_phrony_suspect_take(ngx_phrony_suspects_t *suspects,
         return NGX_ERROR;
     }
 
-    run = ngx_phrony_run_find(zone->shpool->data, &id);
+    run = ngx_phrony_run_alive(zone, &id);
 
     if (run == NULL || ngx_phrony_suspect_quiet(run, zone->now)) {
         ngx_phrony_suspect_add(suspects, &id, element[1].integer);
