@@ -52,6 +52,8 @@ static void   script_load(phrony_script_id_t id);
 static size_t script_patch(char *buf, const phrony_str_t *text);
 static void   script_run(script_reply_t *reply, phrony_script_id_t id,
     int nkeys, const char **argv) TEST_UNUSED;
+static redisReply *script_call(phrony_script_id_t id, int nkeys,
+    const char **argv) TEST_UNUSED;
 static void   script_take(script_reply_t *reply, redisReply *r);
 static redisReply *script_ask(const char *fmt, ...) TEST_UNUSED;
 static long long script_integer(const char *fmt, ...) TEST_UNUSED;
@@ -230,6 +232,20 @@ static void
 script_run(script_reply_t *reply, phrony_script_id_t id, int nkeys,
     const char **argv)
 {
+    redisReply  *r;
+
+    r = script_call(id, nkeys, argv);
+
+    script_take(reply, r);
+    freeReplyObject(r);
+}
+
+
+/* The same, for whoever reads the answer for himself. */
+
+static redisReply *
+script_call(phrony_script_id_t id, int nkeys, const char **argv)
+{
     int          argc;
     char         number[8];
     redisReply  *r;
@@ -257,8 +273,7 @@ script_run(script_reply_t *reply, phrony_script_id_t id, int nkeys,
         exit(1);
     }
 
-    script_take(reply, r);
-    freeReplyObject(r);
+    return r;
 }
 
 

@@ -29,6 +29,7 @@ static void                  store_close(void) TEST_UNUSED;
 static uint64_t              store_clock(void);
 static ngx_phrony_root_t    *store_root(void) TEST_UNUSED;
 static int                   store_sound(void) TEST_UNUSED;
+static int                   store_sound_slots(ngx_phrony_root_t *root);
 static int                   store_sound_untold(ngx_phrony_root_t *root);
 static int                   store_sound_claims(ngx_phrony_root_t *root);
 static int                   store_sound_run(ngx_phrony_run_t *run,
@@ -213,7 +214,9 @@ store_sound(void)
         goto unsound;
     }
 
-    if (!store_sound_untold(root) || !store_sound_claims(root)) {
+    if (!store_sound_slots(root) || !store_sound_untold(root)
+        || !store_sound_claims(root))
+    {
         goto unsound;
     }
 
@@ -244,6 +247,59 @@ store_sound_run(ngx_phrony_run_t *run, int reserved)
     }
 
     return 1;
+}
+
+
+/*
+ * Each run with a slot that is not untold is in its trigger's queue, once: as
+ * many are in the queues as there are, and none is met twice.
+ */
+
+static int
+store_sound_slots(ngx_phrony_root_t *root)
+{
+    uint64_t               n;
+    ngx_uint_t             i;
+    ngx_queue_t           *q, *runs;
+    ngx_phrony_run_t      *run;
+    ngx_phrony_trigger_t  *trigger;
+
+    n = 0;
+
+    for (i = 0; i <= root->run_mask + 1 + root->reserved_mask; i++) {
+
+        run = (i <= root->run_mask)
+              ? root->runs[i] : root->reserved[i - root->run_mask - 1];
+
+        for ( /* void */ ; run; run = run->next) {
+            n += run->trigger && !run->untold;
+        }
+    }
+
+    for (i = 0; i <= root->trigger_mask; i++) {
+        for (trigger = root->triggers[i]; trigger; trigger = trigger->next) {
+
+            runs = &trigger->runs;
+
+            for (q = ngx_queue_head(runs); q != runs; q = ngx_queue_next(q)) {
+                run = ngx_queue_data(q, ngx_phrony_run_t, link);
+
+                if (n-- == 0 || q->next->prev != q
+                    || run->trigger != trigger || run->untold
+                    || ngx_phrony_run_find(root, &run->id) != run)
+                {
+                    printf("# the queue of a trigger's runs\n");
+                    return 0;
+                }
+            }
+        }
+    }
+
+    if (n != 0) {
+        printf("# %d runs are in no queue\n", (int) n);
+    }
+
+    return n == 0;
 }
 
 

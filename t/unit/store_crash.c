@@ -30,6 +30,7 @@ static void test_killed_untold(void);
 static void test_killed_in_recovery(void);
 static void test_killed_in_slab(void);
 static void work(unsigned n);
+static void work_suspects(void);
 static void work_delivery(void);
 static void work_untold(unsigned n);
 static void tell(void);
@@ -366,8 +367,43 @@ work(unsigned n)
         s.run_ttl = 30000;
         store->settle(store, &s);
 
+        work_suspects();
         work_delivery();
     }
+}
+
+
+/* Those of a trigger are asked for, and one may be found. */
+
+static void
+work_suspects(void)
+{
+    ngx_phrony_op_t          op;
+    ngx_phrony_suspects_t    suspects;
+    ngx_phrony_settlement_t  s;
+
+    memset(&op, 0, sizeof(op));
+    op.trigger_id = store_uuid(random_below(40));
+    op.workspace_id = store_uuid(1);
+    op.suspects = &suspects;
+
+    (void) store->suspect(store, &op);
+
+    if (suspects.nleases == 0) {
+        return;
+    }
+
+    memset(&s, 0, sizeof(s));
+    s.event = random_below(2) ? PHRONY_LEASE_BIND : PHRONY_LEASE_END;
+    s.found = 1;
+    s.leased = 1;
+    s.lease_id = suspects.leases[0].id;
+    s.has_run = 1;
+    s.run_id = store_uuid(random_below(5000));
+    s.trigger_id = op.trigger_id;
+    s.workspace_id = op.workspace_id;
+    s.run_ttl = 30000;
+    store->settle(store, &s);
 }
 
 
