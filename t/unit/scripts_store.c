@@ -29,6 +29,9 @@
 #define RESERVATION  5000
 #define RUN_TTL      40000
 
+#define USUAL        2          /* the trigger whose leases get usual times */
+#define USUAL_TTL    9000       /* its reservations */
+
 
 /* A start at a time, and what is to be answered. */
 
@@ -44,6 +47,7 @@ typedef struct {
     char             window[128];
     char             runs[128];
     char             reads[128];
+    char             asked[128];
     int64_t          limits[4];     /* rpm, rpd, runs, reads */
     unsigned         nleases;
     phrony_uuid_t    leases[LEASES];
@@ -77,6 +81,10 @@ static int step_start(unsigned t);
 static int step_read(unsigned t);
 static int step_outcome(unsigned t);
 static int step_run(unsigned t);
+static int step_found(unsigned t);
+static int step_suspect(unsigned t);
+static int same_suspects(ngx_phrony_suspects_t *suspects, redisReply *r);
+static int same_suspect(ngx_phrony_suspect_t *suspect, redisReply *r);
 static int step_tell(unsigned t, ngx_phrony_settlement_t *s, char event);
 static int step_lives(unsigned t);
 static void trigger_init(unsigned t);
@@ -95,6 +103,7 @@ static void pass(uint64_t ms);
 static trigger_t     triggers[TRIGGERS];
 static unsigned      step;
 static unsigned      granted, refused, riding;
+static unsigned      suspected[2];  /* runs, reservations */
 
 static const char   *none = "------------------------------------";
 
@@ -432,12 +441,14 @@ test_random(void)
             triggers[t].limits[3] = (int64_t) random_below(20) - 1;
         }
 
-        i = random_below(8);
+        i = random_below(10);
 
         good = (i < 3) ? step_start(t)
                : (i == 3) ? step_read(t)
                : (i < 6) ? step_outcome(t)
-               : step_run(t);
+               : (i < 8) ? step_run(t)
+               : (i == 8) ? step_found(t)
+               : step_suspect(t);
 
         good = good && step_lives(t);
     }
@@ -446,6 +457,8 @@ test_random(void)
     ok(granted > STEPS / 20 && refused > STEPS / 20 && riding > STEPS / 50,
        "%u granted, %u refused, %u news rode along", granted, refused,
        riding);
+    ok(suspected[0] > 100 && suspected[1] > 20,
+       "%u runs and %u reservations were named", suspected[0], suspected[1]);
 }
 
 
@@ -521,7 +534,8 @@ step_outcome(unsigned t)
     s.lease_id = trigger->leases[random_below(ngx_min(trigger->nleases,
                                                       LEASES))];
     s.run_id = store_uuid(1000 * (t + 1) + random_below(RUNS));
-    s.run_ttl = random_below(3) ? RUN_TTL : random_below(7200000);
+    s.run_ttl = (t == USUAL || random_below(3)) ? RUN_TTL
+                                                : random_below(7200000);
 
     switch (random_below(4)) {
 
@@ -556,6 +570,130 @@ step_run(unsigned t)
     s.run_ttl = RUN_TTL;
 
     return step_tell(t, &s, s.event == PHRONY_LEASE_SEEN ? 'S' : 'E');
+}
+
+
+/* A run that the upstream has, for a start that nothing was heard of. */
+
+static int
+step_found(unsigned t)
+{
+    trigger_t                *trigger;
+    ngx_phrony_settlement_t   s;
+
+    trigger = &triggers[t];
+
+    if (trigger->nleases == 0) {
+        return 1;
+    }
+
+    memset(&s, 0, sizeof(s));
+    s.found = 1;
+    s.event = random_below(2) ? PHRONY_LEASE_BIND : PHRONY_LEASE_END;
+    s.leased = 1;
+    s.lease_id = trigger->leases[random_below(ngx_min(trigger->nleases,
+                                                      LEASES))];
+    s.has_run = 1;
+    s.run_id = store_uuid(1000 * (t + 1) + random_below(RUNS));
+    s.run_ttl = RUN_TTL;
+
+    return step_tell(t, &s, s.event == PHRONY_LEASE_BIND ? 'F' : 'G');
+}
+
+
+/*
+ * Asks both which leases were not seen for a while.  The script knows it by
+ * when they expire, and so of those alone that are given the usual time.
+ * Which runs are named first differs.
+ */
+
+static int
+step_suspect(unsigned t)
+{
+    int                     good;
+    redisReply             *r;
+    ngx_phrony_op_t         op;
+    ngx_phrony_suspects_t   suspects;
+
+    const char  *argv[] = { triggers[t].runs, triggers[t].asked, "40000",
+                            "9000", "5000", "1000", NULL };
+
+    if (t != USUAL || triggers[t].nnews) {
+        return 1;
+    }
+
+    memset(&op, 0, sizeof(op));
+    op.trigger_id = store_uuid(t);
+    op.suspects = &suspects;
+    (void) store->suspect(store, &op);
+
+    r = script_call(PHRONY_SCRIPT_SUSPECTS, 2, argv);
+    good = same_suspects(&suspects, r);
+    freeReplyObject(r);
+
+    return good;
+}
+
+
+/* Both name all reservations, unless there are four of anything. */
+
+static int
+same_suspects(ngx_phrony_suspects_t *suspects, redisReply *r)
+{
+    int         good;
+    size_t      i;
+    ngx_uint_t  nruns, nleases;
+
+    if (r->type != REDIS_REPLY_ARRAY || r->elements % 2 == 0) {
+        return same("suspects", 0, 1);
+    }
+
+    nruns = 0;
+    nleases = 0;
+
+    for (i = 1; i < r->elements; i += 2) {
+        if (r->element[i]->str[14] == 'f') {
+            nleases++;
+
+        } else {
+            nruns++;
+        }
+    }
+
+    good = same("runs", ngx_min(nruns, 4), suspects->nruns);
+
+    if (suspects->nruns < 4) {
+        good &= same("reservations", nleases, suspects->nleases);
+    }
+
+    for (i = 0; i < suspects->nruns; i++) {
+        good &= same_suspect(&suspects->runs[i], r);
+    }
+
+    for (i = 0; i < suspects->nleases && nleases < 4; i++) {
+        good &= same_suspect(&suspects->leases[i], r);
+    }
+
+    suspected[0] += suspects->nruns;
+    suspected[1] += suspects->nleases;
+
+    return good;
+}
+
+
+static int
+same_suspect(ngx_phrony_suspect_t *suspect, redisReply *r)
+{
+    size_t  i;
+
+    for (i = 1; i < r->elements; i += 2) {
+        if (strcmp(r->element[i]->str, text(&suspect->id)) == 0) {
+            return same("unseen", r->element[i + 1]->integer,
+                        (int64_t) suspect->unseen);
+        }
+    }
+
+    return same("named", 0, 1);
 }
 
 
@@ -649,6 +787,7 @@ trigger_init(unsigned t)
     snprintf(triggers[t].window, 128, "phrony:{w}:window:%u", t);
     snprintf(triggers[t].runs, 128, "phrony:{w}:runs:%u", t);
     snprintf(triggers[t].reads, 128, "phrony:{w}:reads:%u", t);
+    snprintf(triggers[t].asked, 128, "phrony:{w}:asked:%u", t);
 
     triggers[t].limits[0] = -1;
     triggers[t].limits[1] = -1;
@@ -667,7 +806,7 @@ ask_memory(unsigned t, ngx_phrony_op_t *op)
     memset(op, 0, sizeof(*op));
 
     op->trigger_id = store_uuid(t);
-    op->reservation_ttl = RESERVATION;
+    op->reservation_ttl = (t == USUAL) ? USUAL_TTL : RESERVATION;
     op->limits[PHRONY_LIMIT_RPM].set = limits[0] >= 0;
     op->limits[PHRONY_LIMIT_RPM].quota = limits[0];
     op->limits[PHRONY_LIMIT_RPD].set = limits[1] >= 0;
@@ -701,7 +840,7 @@ ask_script(unsigned t, script_reply_t *reply, phrony_uuid_t *lease)
     for (i = 0; i < 4; i++) {
         snprintf(numbers[i], sizeof(numbers[i]), "%015lld",
                  i < 3 ? (long long) trigger->limits[i]
-                       : (long long) RESERVATION);
+                       : (long long) (t == USUAL ? USUAL_TTL : RESERVATION));
         argv[2 + i] = numbers[i];
     }
 
