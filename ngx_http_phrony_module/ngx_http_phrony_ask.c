@@ -27,16 +27,14 @@ static ngx_int_t ngx_http_phrony_ask_room(ngx_http_phrony_ask_t *ask,
 
 
 /*
- * Fields of a start that would have another meaning in a question of ours: a
- * body's, conditions, ranges, encodings, and those of the connection.
+ * Fields of a start that would have another meaning in a question of ours,
+ * beside all those of a body, "content-...": conditions, ranges, encodings,
+ * and those of the connection.
  */
 
 static ngx_str_t  ngx_http_phrony_ask_fields[] = {
     ngx_string("accept-encoding"),
     ngx_string("connection"),
-    ngx_string("content-encoding"),
-    ngx_string("content-length"),
-    ngx_string("content-type"),
     ngx_string("expect"),
     ngx_string("idempotency-key"),
     ngx_string("if-match"),
@@ -186,6 +184,13 @@ static ngx_uint_t
 ngx_http_phrony_ask_carries(ngx_table_elt_t *h)
 {
     ngx_str_t  *name;
+
+    if (h->key.len >= sizeof("content-") - 1
+        && ngx_strncmp(h->lowcase_key, "content-", sizeof("content-") - 1)
+           == 0)
+    {
+        return 0;
+    }
 
     for (name = ngx_http_phrony_ask_fields; name->len; name++) {
 

@@ -149,6 +149,7 @@ subtest 'a run that has ended' => sub {
         headers => ['X-More' => 'yes', 'If-None-Match' => '"x"',
             'If-Modified-Since' => 'Thu, 01 Jan 2026 00:00:00 GMT',
             Range => 'bytes=0-1', 'Accept-Encoding' => 'gzip',
+            'Content-MD5' => 'x', 'Content-Language' => 'en',
             TE => 'trailers', Expect => '100-continue',
             'Idempotency-Key' => 'body-1', Cookie => 'a=b']);
 
@@ -167,7 +168,8 @@ subtest 'a run that has ended' => sub {
     is $up->field($asked[0], $_->[0]), $_->[1], "and the field $_->[0]"
         for ['X-More', 'yes'], ['Cookie', 'a=b'];
     is $up->field($asked[0], $_), undef, "but not $_"
-        for qw(Content-Type Content-Length Transfer-Encoding If-None-Match
+        for qw(Content-Type Content-Length Content-MD5 Content-Language
+            Transfer-Encoding If-None-Match
             If-Modified-Since Range Accept-Encoding TE Expect
             Idempotency-Key X-Phrony-Duplicate-Delivery);
 
