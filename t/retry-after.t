@@ -79,7 +79,7 @@ subtest 'the default' => sub {
 
 
 subtest 'what is configured' => sub {
-    for (['short', 1, 2], ['long', 3600, 5400]) {
+    for (['short', 1, 2], ['long', 2400, 3600]) {
         my ($name, $from, $to) = @$_;
         my $at = client($ports{"p_$name"});
 

@@ -67,7 +67,7 @@ subtest 'the page' => sub {
     like $r->body, qr/\}\n\z/, 'ends its line';
     like $json->{version}, qr/\A\d+\.\d+\.\d+\z/, 'version';
     is_deeply [sort keys %$json],
-        [qw(duplicates outcomes policy requests store version)], 'parts';
+        [qw(duplicates outcomes policy requests store verify version)], 'parts';
     is_deeply [sort keys %{$json->{store}}], [qw(deliveries ended evicted
         exhausted free leases name repaired size triggers untold)], 'store';
     is $json->{store}{name}, 'memory', 'which store';
