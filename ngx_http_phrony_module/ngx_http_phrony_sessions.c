@@ -24,6 +24,8 @@
 
 static int64_t ngx_http_phrony_sessions_oldest(
     ngx_phrony_suspects_t *suspects);
+static ngx_uint_t ngx_http_phrony_sessions_sure(ngx_http_phrony_ask_t *ask,
+    phrony_session_t *session);
 static void ngx_http_phrony_sessions_match(ngx_http_phrony_ask_t *ask,
     ngx_phrony_suspects_t *suspects, phrony_session_t *session);
 
@@ -65,21 +67,31 @@ ngx_http_phrony_sessions(ngx_http_phrony_ask_t *ask,
     for (i = 0; i < list.n; i++) {
         session = &list.sessions[i];
 
-        /* the answer to a younger one may be on its way */
-
-        if (session->age > oldest
-            || session->age + NGX_HTTP_PHRONY_SESSIONS_DATE
-               < NGX_PHRONY_SUSPECT_QUIET)
+        if (session->age <= oldest
+            && ngx_http_phrony_sessions_sure(ask, session))
         {
-            continue;
+            ngx_http_phrony_sessions_match(ask, suspects, session);
+
+            *freed += session->ended;
         }
-
-        ngx_http_phrony_sessions_match(ask, suspects, session);
-
-        *freed += session->ended;
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * The answer to a younger one may be on its way; the run of an older one may
+ * have been known, and be forgotten since.
+ */
+
+static ngx_uint_t
+ngx_http_phrony_sessions_sure(ngx_http_phrony_ask_t *ask,
+    phrony_session_t *session)
+{
+    return session->age + NGX_HTTP_PHRONY_SESSIONS_DATE
+           >= NGX_PHRONY_SUSPECT_QUIET
+           && session->age < (int64_t) ask->ctx->conf->run_ttl;
 }
 
 

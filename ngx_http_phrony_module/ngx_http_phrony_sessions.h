@@ -14,7 +14,8 @@
 /*
  * Looks among an agent's sessions for runs that starts of unknown outcome may
  * have started, and tells the store.  What the list does not surely show
- * changes nothing.  Adds to "freed" the slots that are given back by that.
+ * changes nothing.  Adds to "freed" the slots that may be given back by that:
+ * only the store knows which runs were known.
  * Returns NGX_OK, or NGX_DECLINED if the answer is no such list.
  */
 

@@ -256,6 +256,11 @@ ngx_http_phrony_verify_run_handler(ngx_http_phrony_ask_t *ask)
         return;
     }
 
+    if (event == PHRONY_LEASE_END) {
+        (void) ngx_atomic_fetch_add(
+               &ngx_http_phrony_counters(ask->ctx->request)->asked_ended, 1);
+    }
+
     ngx_http_phrony_verify_answered(ask->ctx, event == PHRONY_LEASE_END);
 }
 
@@ -288,11 +293,6 @@ ngx_http_phrony_verify_answered(ngx_http_phrony_ctx_t *ctx, ngx_uint_t freed)
 
     verify->freed += freed;
     verify->waiting--;
-
-    if (freed) {
-        (void) ngx_atomic_fetch_add(
-               &ngx_http_phrony_counters(ctx->request)->asked_ended, freed);
-    }
 
     if (verify->waiting == 0) {
         ngx_http_phrony_resume(ctx);
