@@ -32,7 +32,8 @@ ngx_uint_t ngx_phrony_suspect_due(ngx_phrony_zone_t *zone,
 
 /*
  * Fills op->suspects with those of op->trigger_id that hold a slot in the
- * zone.  Others come first the next time.  The lock is held.
+ * zone.  Other runs come first the next time; of the reservations that are
+ * met on the way the oldest are named.  The lock is held.
  */
 
 void ngx_phrony_suspect_find(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op);
