@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#ifndef CTL_POLICY_H_
+#define CTL_POLICY_H_
+
+
+#include "phrony_policy_name.h"
+#include "phrony_str.h"
+
+#include "ctl.h"
+
+
+#define CTL_POLICY_NAME  (64 + PHRONY_POLICY_NAME_LEN + 1)
+
+
+/* A record as it was found; a code other than CTL_OK ends the walk. */
+
+typedef ctl_code_t (*ctl_policy_handler_t)(void *data,
+    const phrony_policy_name_t *name, json_t *record);
+
+
+/* The prefix of keys, checked as the directive is; NULL: it has said why. */
+
+const char *ctl_policy_prefix(ctl_t *ctl);
+
+
+/* The text of a record's name, with a NUL behind it; returns a view. */
+
+phrony_str_t ctl_policy_name(ctl_t *ctl, const phrony_policy_name_t *name,
+    unsigned char buf[CTL_POLICY_NAME]);
+
+
+/*
+ * Reads one record; *record is the caller's, NULL if there is none.  Returns
+ * CTL_OK, or another code and has said why, also if it is no JSON object.
+ */
+
+ctl_code_t ctl_policy_get(ctl_t *ctl, const phrony_policy_name_t *name,
+    json_t **record);
+
+
+/*
+ * Writes one, but for --dry-run; "fresh" if there must not be one yet.  With
+ * what it refers to it is checked by the code that gateways have.
+ */
+
+ctl_code_t ctl_policy_put(ctl_t *ctl, const phrony_policy_name_t *name,
+    json_t *record, int fresh);
+
+
+/*
+ * Walks over all records of a kind, each once, in no order; what is no JSON
+ * object is told on stderr and passed over.  Memory grows by some 50 bytes a
+ * record.
+ */
+
+ctl_code_t ctl_policy_each(ctl_t *ctl, phrony_policy_kind_t kind,
+    ctl_policy_handler_t handler, void *data);
+
+
+/* Reads a UUID of the command line. */
+
+ctl_code_t ctl_policy_uuid(ctl_t *ctl, const char *what, const char *text,
+    phrony_uuid_t *id);
+
+
+/* A member that is a string, or "". */
+
+const char *ctl_policy_text(const json_t *record, const char *member);
+
+
+/* The name of an agent's trigger; its kind is PHRONY_POLICY_NAME_KINDS if
+ * there is none. */
+
+ctl_code_t ctl_policy_agent(ctl_t *ctl, const char *agent,
+    phrony_policy_name_t *name);
+
+
+#endif /* CTL_POLICY_H_ */
