@@ -1,0 +1,686 @@
+
+/*
+ * Copyright (C) the ngx_http_phrony_module authors
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+#include "phrony_time.h"
+
+#include "ctl_key.h"
+#include "ctl_options.h"
+#include "ctl_output.h"
+#include "ctl_policy.h"
+#include "ctl_secret.h"
+
+
+typedef struct {
+    ctl_t                 *ctl;
+    const char            *id;              /* looked for, NULL: a list */
+    json_t                *record;
+    phrony_policy_name_t   name;
+    ctl_list_t             list;
+    ctl_table_t            table;
+} ctl_key_walk_t;
+
+
+static ctl_code_t ctl_key_scopes(ctl_t *ctl, json_t *record);
+static ctl_code_t ctl_key_scope(ctl_t *ctl, json_t *record,
+    const phrony_policy_name_t *name);
+static ctl_code_t ctl_key_members(ctl_t *ctl, json_t *record);
+static ctl_code_t ctl_key_unique(ctl_t *ctl, const char *id,
+    phrony_uuid_t *uuid);
+static ctl_code_t ctl_key_expires(ctl_t *ctl, json_t *record);
+static ctl_code_t ctl_key_store(ctl_t *ctl, json_t *record,
+    ctl_secret_t *secret, int given);
+static void ctl_key_tell(ctl_t *ctl, json_t *record,
+    const ctl_secret_t *secret, int given);
+static ctl_code_t ctl_key_listed(void *data,
+    const phrony_policy_name_t *name, json_t *record);
+static ctl_code_t ctl_key_matched(void *data,
+    const phrony_policy_name_t *name, json_t *record);
+static ctl_code_t ctl_key_retire(ctl_t *ctl,
+    const phrony_policy_name_t *name, json_t *record);
+
+
+ctl_code_t
+ctl_key_create(ctl_t *ctl)
+{
+    json_t        *record;
+    ctl_code_t     code;
+    const char    *file;
+    ctl_secret_t   secret;
+
+    file = ctl_option(ctl, "key-file");
+    record = json_object();
+
+    code = ctl_key_members(ctl, record);
+
+    if (code == CTL_OK) {
+        code = ctl_key_scopes(ctl, record);
+    }
+
+    if (code == CTL_OK) {
+        code = file ? ctl_secret_read(ctl, file, &secret)
+                    : ctl_secret_new(ctl, &secret);
+    }
+
+    if (code == CTL_OK) {
+        code = ctl_key_store(ctl, record, &secret, file != NULL);
+    }
+
+    ctl_secret_clear(&secret);
+    json_decref(record);
+
+    return code;
+}
+
+
+static ctl_code_t
+ctl_key_members(ctl_t *ctl, json_t *record)
+{
+    const char     *id, *workspace;
+    ctl_code_t      code;
+    phrony_uuid_t   uuid;
+    unsigned char   text[PHRONY_UUID_TEXT_LEN];
+
+    id = ctl_option(ctl, "id");
+    workspace = ctl_option(ctl, "workspace");
+
+    code = id ? ctl_key_unique(ctl, id, &uuid) : ctl_secret_uuid(ctl, &uuid);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    (void) phrony_uuid_format(text, &uuid);
+
+    json_object_set_new(record, "id", json_stringn((char *) text,
+                                                   PHRONY_UUID_TEXT_LEN));
+    json_object_set_new(record, "status", json_string("active"));
+    json_object_set_new(record, "allowFileUploads",
+                        json_boolean(ctl_option(ctl, "uploads") != NULL));
+    json_object_set_new(record, "scopes", json_array());
+
+    if (workspace) {
+        json_object_set_new(record, "workspaceId", json_string(workspace));
+    }
+
+    return ctl_key_expires(ctl, record);
+}
+
+
+/* Redis takes two keys of one id, which a policy file may not have. */
+
+static ctl_code_t
+ctl_key_unique(ctl_t *ctl, const char *id, phrony_uuid_t *uuid)
+{
+    ctl_code_t       code;
+    ctl_key_walk_t   walk;
+
+    code = ctl_policy_uuid(ctl, "--id", id, uuid);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    walk.ctl = ctl;
+    walk.id = id;
+    walk.record = NULL;
+
+    code = ctl_policy_each(ctl, PHRONY_POLICY_NAME_KEY, ctl_key_matched,
+                           &walk);
+
+    if (code == CTL_OK && walk.record) {
+        code = ctl_fail(ctl, CTL_REFUSED, "there is a key of id %s", id);
+    }
+
+    json_decref(walk.record);
+
+    return code;
+}
+
+
+static ctl_code_t
+ctl_key_expires(ctl_t *ctl, json_t *record)
+{
+    char           text[32];
+    time_t         at;
+    int64_t        ms, seconds;
+    struct tm      tm;
+    const char    *expires;
+    phrony_str_t   str;
+
+    expires = ctl_option(ctl, "expires");
+
+    if (expires == NULL) {
+        return CTL_OK;
+    }
+
+    str.data = (unsigned char *) expires;
+    str.len = strlen(expires);
+
+    if (phrony_time_parse(&str, &seconds) == -1) {
+
+        if (ctl_time_parse(expires, &ms) == -1) {
+            return ctl_fail(ctl, CTL_USAGE, "--expires is neither a date of "
+                            "RFC 3339 nor a time such as 30d");
+        }
+
+        at = (time_t) ((ctl_now() + ms) / 1000);
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ",
+                 gmtime_r(&at, &tm));
+        expires = text;
+    }
+
+    json_object_set_new(record, "expiresAt", json_string(expires));
+
+    return CTL_OK;
+}
+
+
+static ctl_code_t
+ctl_key_scopes(ctl_t *ctl, json_t *record)
+{
+    size_t                 i;
+    ctl_code_t             code;
+    const char            *text;
+    phrony_uuid_t          id;
+    phrony_policy_name_t   name;
+
+    for (i = 0; (text = ctl_option_at(ctl, "trigger", i)) != NULL; i++) {
+        code = ctl_policy_uuid(ctl, "--trigger", text, &id);
+
+        if (code != CTL_OK) {
+            return code;
+        }
+
+        phrony_policy_name_uuid(&name, PHRONY_POLICY_NAME_TRIGGER, &id);
+        code = ctl_key_scope(ctl, record, &name);
+
+        if (code != CTL_OK) {
+            return code;
+        }
+    }
+
+    for (i = 0; (text = ctl_option_at(ctl, "agent", i)) != NULL; i++) {
+        code = ctl_policy_agent(ctl, text, &name);
+
+        if (code == CTL_OK && name.kind == PHRONY_POLICY_NAME_KINDS) {
+            code = ctl_fail(ctl, CTL_REFUSED, "no trigger is of agent %s",
+                            text);
+        }
+
+        if (code == CTL_OK) {
+            code = ctl_key_scope(ctl, record, &name);
+        }
+
+        if (code != CTL_OK) {
+            return code;
+        }
+    }
+
+    return CTL_OK;
+}
+
+
+/* The trigger tells the agent, and the workspace if it was not given. */
+
+static ctl_code_t
+ctl_key_scope(ctl_t *ctl, json_t *record, const phrony_policy_name_t *name)
+{
+    json_t         *trigger;
+    ctl_code_t      code;
+    unsigned char   buf[CTL_POLICY_NAME];
+
+    code = ctl_policy_get(ctl, name, &trigger);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    if (trigger == NULL) {
+        (void) ctl_policy_name(ctl, name, buf);
+        return ctl_fail(ctl, CTL_REFUSED, "there is no %s", buf);
+    }
+
+    json_array_append_new(json_object_get(record, "scopes"),
+                          json_pack("{s:O?, s:O?}",
+                                    "agentId",
+                                    json_object_get(trigger, "agentId"),
+                                    "triggerId",
+                                    json_object_get(trigger, "id")));
+
+    if (json_object_get(record, "workspaceId") == NULL) {
+        json_object_set(record, "workspaceId",
+                        json_object_get(trigger, "workspaceId"));
+    }
+
+    json_decref(trigger);
+
+    return CTL_OK;
+}
+
+
+/* "given": the secret is not ours to print. */
+
+static ctl_code_t
+ctl_key_store(ctl_t *ctl, json_t *record, ctl_secret_t *secret, int given)
+{
+    char                   hex[PHRONY_KEY_DIGEST_LEN * 2 + 1];
+    ctl_code_t             code;
+    const char            *out;
+    phrony_str_t           str;
+    unsigned char          digest[PHRONY_KEY_DIGEST_LEN];
+    phrony_policy_name_t   name;
+
+    str.data = (unsigned char *) secret->text;
+    str.len = secret->len;
+
+    if (phrony_key_check(&str) != PHRONY_REASON_NONE) {
+        return ctl_fail(ctl, CTL_REFUSED, "this is no key: \"phk_\" and "
+                        "more, without blanks and commas, at most %d bytes",
+                        PHRONY_KEY_MAX_LEN);
+    }
+
+    ctl_secret_digest(secret->text, secret->len, digest);
+    ctl_secret_hex(hex, digest);
+    json_object_set_new(record, "sha256", json_string(hex));
+
+    phrony_policy_name_key(&name, digest);
+
+    /* a key that nobody can read must not be stored */
+
+    out = (given || ctl_option(ctl, "dry-run")) ? NULL
+                                                : ctl_option(ctl, "key-out");
+    code = out ? ctl_secret_write(ctl, out, secret) : CTL_OK;
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    code = ctl_policy_put(ctl, &name, record, 1);
+
+    if (code == CTL_OK) {
+        ctl_key_tell(ctl, record, secret, given);
+
+    } else if (out) {
+        (void) remove(out);
+    }
+
+    return code;
+}
+
+
+/* The only time that the clear text is seen. */
+
+static void
+ctl_key_tell(ctl_t *ctl, json_t *record, const ctl_secret_t *secret,
+    int given)
+{
+    int          dry;
+    json_t      *copy;
+    const char  *out;
+
+    dry = ctl_option(ctl, "dry-run") != NULL;
+    out = ctl_option(ctl, "key-out");
+
+    if (ctl->json) {
+        copy = json_copy(record);
+
+        if (!given && !dry && out == NULL) {
+            json_object_set_new(copy, "key", json_string(secret->text));
+        }
+
+        ctl_print(ctl, copy);
+        return;
+    }
+
+    printf("id      %s\nsha256  %s\n", ctl_policy_text(record, "id"),
+           ctl_policy_text(record, "sha256"));
+
+    if (dry) {
+        printf("nothing was written\n");
+
+    } else if (!given && out == NULL) {
+        printf("key     %s\n", secret->text);
+        ctl_note(ctl, "The key is shown this once; only its hash is stored.");
+    }
+}
+
+
+ctl_code_t
+ctl_key_list(ctl_t *ctl)
+{
+    ctl_code_t       code;
+    ctl_key_walk_t   walk;
+
+    walk.ctl = ctl;
+
+    if (ctl->json) {
+        ctl_list_begin(&walk.list, ctl);
+    } else {
+        ctl_table_begin(&walk.table, ctl,
+                        "<ID|<STATUS|<EXPIRES|>SCOPES|<UPLOADS|<WORKSPACE|"
+                        "<SHA256");
+    }
+
+    code = ctl_policy_each(ctl, PHRONY_POLICY_NAME_KEY, ctl_key_listed,
+                           &walk);
+
+    if (!ctl->json) {
+        ctl_table_end(&walk.table);
+
+    } else if (code == CTL_OK) {
+        ctl_list_end(&walk.list);
+    }
+
+    return code;
+}
+
+
+const char *
+ctl_key_state(const json_t *record)
+{
+    int64_t        seconds;
+    const char    *status;
+    phrony_str_t   str;
+
+    status = ctl_policy_text(record, "status");
+
+    if (status[0] == '\0') {
+        status = "active";
+    }
+
+    str.data = (unsigned char *) ctl_policy_text(record, "expiresAt");
+    str.len = strlen((char *) str.data);
+
+    if (strcmp(status, "active") == 0
+        && phrony_time_parse(&str, &seconds) == 0
+        && seconds <= ctl_now() / 1000)
+    {
+        return "expired";
+    }
+
+    return status;
+}
+
+
+static ctl_code_t
+ctl_key_listed(void *data, const phrony_policy_name_t *name, json_t *record)
+{
+    ctl_key_walk_t *walk = data;
+
+    ctl_t        *ctl;
+    ctl_style_t   style;
+    const char   *state, *workspace, *status;
+
+    ctl = walk->ctl;
+    workspace = ctl_option(ctl, "workspace");
+    status = ctl_option(ctl, "status");
+    state = ctl_key_state(record);
+
+    if ((workspace && strcasecmp(workspace,
+                                 ctl_policy_text(record, "workspaceId")) != 0)
+        || (status && strcmp(status, state) != 0))
+    {
+        return CTL_OK;
+    }
+
+    (void) name;
+
+    if (ctl->json) {
+        ctl_list_add(&walk->list, record);
+        return CTL_OK;
+    }
+
+    style = (strcmp(state, "active") == 0) ? CTL_GREEN : CTL_RED;
+
+    ctl_table_cell(&walk->table, CTL_PLAIN, "%s",
+                   ctl_policy_text(record, "id"));
+    ctl_table_cell(&walk->table, style, "%s", state);
+    ctl_table_cell(&walk->table, CTL_PLAIN, "%s",
+                   ctl_policy_text(record, "expiresAt")[0]
+                   ? ctl_policy_text(record, "expiresAt") : "never");
+    ctl_table_cell(&walk->table, CTL_PLAIN, "%zu",
+                   json_array_size(json_object_get(record, "scopes")));
+    ctl_table_cell(&walk->table, CTL_PLAIN, "%s",
+                   json_is_true(json_object_get(record, "allowFileUploads"))
+                   ? "yes" : "no");
+    ctl_table_cell(&walk->table, CTL_PLAIN, "%s",
+                   ctl_policy_text(record, "workspaceId"));
+    ctl_table_cell(&walk->table, CTL_DIM, "%.12s...",
+                   ctl_policy_text(record, "sha256"));
+
+    return CTL_OK;
+}
+
+
+ctl_code_t
+ctl_key_find(ctl_t *ctl, const char *id, phrony_policy_name_t *name,
+    json_t **record)
+{
+    ctl_code_t       code;
+    phrony_uuid_t    uuid;
+    ctl_key_walk_t   walk;
+
+    code = ctl_policy_uuid(ctl, "key id", id, &uuid);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    walk.ctl = ctl;
+    walk.id = id;
+    walk.record = NULL;
+
+    code = ctl_policy_each(ctl, PHRONY_POLICY_NAME_KEY, ctl_key_matched,
+                           &walk);
+
+    if (code == CTL_OK && walk.record == NULL) {
+        code = ctl_fail(ctl, CTL_REFUSED, "there is no key of id %s", id);
+    }
+
+    if (code != CTL_OK) {
+        json_decref(walk.record);
+        return code;
+    }
+
+    *name = walk.name;
+    *record = walk.record;
+
+    return CTL_OK;
+}
+
+
+static ctl_code_t
+ctl_key_matched(void *data, const phrony_policy_name_t *name, json_t *record)
+{
+    ctl_key_walk_t *walk = data;
+
+    if (strcasecmp(ctl_policy_text(record, "id"), walk->id) != 0) {
+        return CTL_OK;
+    }
+
+    if (walk->record) {
+        return ctl_fail(walk->ctl, CTL_REFUSED, "two keys have the id %s",
+                        walk->id);
+    }
+
+    walk->record = json_incref(record);
+    walk->name = *name;
+
+    return CTL_OK;
+}
+
+
+ctl_code_t
+ctl_key_show(ctl_t *ctl)
+{
+    size_t                 i;
+    json_t                *record, *scope;
+    ctl_code_t             code;
+    phrony_policy_name_t   name;
+
+    code = ctl_key_find(ctl, ctl->args[0], &name, &record);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    if (ctl->json) {
+        ctl_print(ctl, record);
+        return CTL_OK;
+    }
+
+    printf("id         %s\nsha256     %s\nworkspace  %s\nstatus     %s\n"
+           "expires    %s\nuploads    %s\n",
+           ctl_policy_text(record, "id"), ctl_policy_text(record, "sha256"),
+           ctl_policy_text(record, "workspaceId"), ctl_key_state(record),
+           ctl_policy_text(record, "expiresAt")[0]
+           ? ctl_policy_text(record, "expiresAt") : "never",
+           json_is_true(json_object_get(record, "allowFileUploads"))
+           ? "yes" : "no");
+
+    json_array_foreach(json_object_get(record, "scopes"), i, scope) {
+        printf("scope      trigger %s, agent %s\n",
+               ctl_policy_text(scope, "triggerId"),
+               ctl_policy_text(scope, "agentId"));
+    }
+
+    json_decref(record);
+
+    return CTL_OK;
+}
+
+
+ctl_code_t
+ctl_key_revoke(ctl_t *ctl)
+{
+    int                    i;
+    json_t                *record;
+    ctl_code_t             code;
+    phrony_policy_name_t   name;
+
+    for (i = 0; i < ctl->nargs; i++) {
+        code = ctl_key_find(ctl, ctl->args[i], &name, &record);
+
+        if (code != CTL_OK) {
+            return code;
+        }
+
+        json_object_set_new(record, "status", json_string("revoked"));
+        code = ctl_policy_put(ctl, &name, record, 0);
+        json_decref(record);
+
+        if (code != CTL_OK) {
+            return code;
+        }
+
+        if (!ctl->json) {
+            printf("%s: %srevoked\n", ctl->args[i],
+                   ctl_option(ctl, "dry-run") ? "would be " : "");
+        }
+    }
+
+    if (ctl->json) {
+        ctl_print(ctl, json_pack("{s:i}", "revoked", ctl->nargs));
+    }
+
+    return CTL_OK;
+}
+
+
+/* The new key comes before the old one goes. */
+
+ctl_code_t
+ctl_key_rotate(ctl_t *ctl)
+{
+    json_t                *old, *record;
+    ctl_code_t             code;
+    ctl_secret_t           secret;
+    phrony_policy_name_t   name;
+
+    code = ctl_key_find(ctl, ctl->args[0], &name, &old);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
+    record = json_deep_copy(old);
+
+    code = (strcmp(ctl_key_state(old), "revoked") == 0)
+           ? ctl_fail(ctl, CTL_REFUSED, "key %s is revoked", ctl->args[0])
+           : ctl_key_members(ctl, record);
+
+    /* scopes and uploads are those of the old one */
+
+    json_object_set(record, "scopes", json_object_get(old, "scopes"));
+    json_object_set_new(record, "allowFileUploads",
+                        json_boolean(json_is_true(
+                            json_object_get(old, "allowFileUploads"))));
+
+    if (code == CTL_OK) {
+        code = ctl_secret_new(ctl, &secret);
+    }
+
+    if (code == CTL_OK) {
+        code = ctl_key_retire(ctl, NULL, NULL);
+    }
+
+    if (code == CTL_OK) {
+        code = ctl_key_store(ctl, record, &secret, 0);
+    }
+
+    if (code == CTL_OK) {
+        code = ctl_key_retire(ctl, &name, old);
+    }
+
+    ctl_secret_clear(&secret);
+    json_decref(record);
+    json_decref(old);
+
+    return code;
+}
+
+
+/* Without a record: whether --grace can be read, before anything is done. */
+
+static ctl_code_t
+ctl_key_retire(ctl_t *ctl, const phrony_policy_name_t *name, json_t *record)
+{
+    char           text[32];
+    time_t         at;
+    int64_t        grace, seconds;
+    struct tm      tm;
+    ctl_code_t     code;
+    phrony_str_t   expires;
+
+    grace = 0;
+    code = ctl_option_time(ctl, "grace", &grace);
+
+    if (code != CTL_OK || record == NULL) {
+        return code;
+    }
+
+    expires.data = (unsigned char *) ctl_policy_text(record, "expiresAt");
+    expires.len = strlen((char *) expires.data);
+
+    if (grace == 0) {
+        json_object_set_new(record, "status", json_string("revoked"));
+
+    } else if (phrony_time_parse(&expires, &seconds) == -1
+               || seconds > (ctl_now() + grace) / 1000)
+    {
+        at = (time_t) ((ctl_now() + grace) / 1000);
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ",
+                 gmtime_r(&at, &tm));
+        json_object_set_new(record, "expiresAt", json_string(text));
+    }
+
+    return ctl_policy_put(ctl, name, record, 0);
+}
