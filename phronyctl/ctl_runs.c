@@ -200,6 +200,7 @@ ctl_runs_page(ctl_runs_t *walk, const phrony_str_t *key, size_t offset)
 static ctl_code_t
 ctl_runs_owners(ctl_runs_t *walk)
 {
+    char            id[CTL_USAGE_ID];
     size_t          i;
     ctl_run_t      *run;
     phrony_str_t    key;
@@ -208,9 +209,11 @@ ctl_runs_owners(ctl_runs_t *walk)
     for (i = 0; i < walk->n; i++) {
         run = &walk->runs[i];
 
+        memcpy(id, run->id, sizeof(id));
+
         key.data = (unsigned char *) run->key;
         key.len = (size_t) snprintf(run->key, sizeof(run->key), "%s:run:%s",
-                                    ctl_policy_prefix(walk->ctl), run->id);
+                                    ctl_policy_prefix(walk->ctl), id);
 
         ctl_request(&requests[i], "GET", &key);
     }
