@@ -11,8 +11,8 @@ export TESTS STATIC_TESTS JOBS
 
 .NOTPARALLEL:
 
-.PHONY: help run test unit fuzz-replay fuzz bench check module deb \
-	deb-test asan compat clean
+.PHONY: help run test unit fuzz-replay fuzz bench check module phronyctl \
+	deb deb-test asan compat clean
 
 help:
 	@echo "make run          the quick start, on 127.0.0.1:8080"
@@ -21,6 +21,7 @@ help:
 	@echo "make module       build/ngx_http_phrony_module.so for this nginx"
 	@echo "make deb          the Debian package, in build/deb"
 	@echo "make deb-test     installs it into a clean root, as root"
+	@echo "make phronyctl    build/phronyctl, the operator's tool"
 	@echo "make unit         unit tests alone"
 	@echo "make fuzz-replay  fuzz corpora alone"
 	@echo "make fuzz TIME=n  each fuzz target for n seconds (MERGE=1: keep)"
@@ -69,6 +70,11 @@ deb:
 deb-test:
 	@tools/install-packages deb-test
 	@prove t/package/deb.t
+
+phronyctl:
+	@tools/install-packages run
+	@$(MAKE) --no-print-directory -f tools/programs.mk phronyctl
+	@echo build/phronyctl
 
 asan:
 	@tools/install-packages test

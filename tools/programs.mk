@@ -1,6 +1,8 @@
-# Test programs: t/unit/*.c and fuzz/fuzz_*.c with the files of core/ and lua/.
+# Test programs: t/unit/*.c and fuzz/fuzz_*.c with the files of core/ and lua/;
+# and phronyctl, as it is installed and under sanitizers.
 #
 #     make -f tools/programs.mk unit | replay | fuzz
+#     make -f tools/programs.mk phronyctl | phronyctl-asan
 #
 # A unit test is a file of t/unit that has a main().  It is linked with
 # core/ and lua/, and with what its first lines name:
@@ -22,20 +24,25 @@ CFLAGS = -O1 -g -Wall -Wextra -Wno-unused-parameter
 
 # with sanitizers gcc no longer sees what is set; "make check" compiles without
 GCC_CFLAGS = $(CFLAGS) -Wno-maybe-uninitialized
-CPPFLAGS = -MMD -MP -I $(SRC)/core -I $(SRC)/lua -I t/unit -I fuzz
-LDLIBS = -ljansson -lhiredis -lcrypto -lm
+CPPFLAGS = -MMD -MP -I $(SRC)/core -I $(SRC)/lua -I t/unit -I fuzz \
+	-I phronyctl
+LDLIBS = -ljansson -lhiredis -lcrypto -lyaml -lm
 WRAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
 	-Wl,--wrap=posix_memalign,--wrap=mmap
 
 ASAN = $(BUILD)/asan
 NGINX_CPPFLAGS = -MMD -MP -DNGX_DEBUG_PALLOC=1 $(addprefix -I ,\
 	$(SRC) $(SRC)/core $(SRC)/policy $(SRC)/store $(SRC)/redis \
-	$(SRC)/lua t/unit fuzz $(ASAN)/objs $(addprefix $(ASAN)/src/src/,\
+	$(SRC)/lua t/unit fuzz phronyctl $(ASAN)/objs $(addprefix $(ASAN)/src/src/,\
 	core event event/modules os/unix http http/modules http/v2))
 NGINX_LIBS = $(ASAN)/libnginx.a -lssl -lcrypto -lpcre2-8 -lz -lcrypt -ldl \
 	-lpthread
 
-CORE = $(sort $(wildcard $(SRC)/core/*.c $(SRC)/lua/*.c))
+# of phronyctl, what reads bytes and knows neither a terminal nor a socket
+
+CTL_PURE = phronyctl/ctl_window.c phronyctl/ctl_yaml.c
+
+CORE = $(sort $(wildcard $(SRC)/core/*.c $(SRC)/lua/*.c)) $(CTL_PURE)
 CORE_O = $(CORE:%.c=$(BUILD)/programs/%.o)
 CORE_A = $(BUILD)/programs/libcore.a
 
@@ -57,12 +64,40 @@ extra_o = $(patsubst %.c,$(BUILD)/programs/%.o,$(call extra_c,$(1)))
 uses_nginx = $(filter nginx,$(call needs,$(1)))
 
 
-.PHONY: unit replay fuzz
+CTL_C = $(sort $(wildcard phronyctl/*.c $(SRC)/core/*.c))
+CTL_O = $(CTL_C:%.c=$(BUILD)/ctl/%.o)
+CTL_ASAN_O = $(CTL_C:%.c=$(BUILD)/ctl-asan/%.o)
+CTL_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -fstack-protector-strong -fPIE
+CTL_CPPFLAGS = -MMD -MP -I $(SRC)/core -I phronyctl -D_FORTIFY_SOURCE=2
+CTL_LDLIBS = -ljansson -lhiredis -lyaml -lssl -lcrypto
+
+
+.PHONY: unit replay fuzz phronyctl phronyctl-asan
 .SECONDARY:
 
 unit: $(UNIT)
 replay: $(REPLAY)
 fuzz: $(FUZZERS)
+
+
+phronyctl: $(BUILD)/phronyctl
+phronyctl-asan: $(BUILD)/phronyctl-asan
+
+$(BUILD)/phronyctl: $(CTL_O)
+	@$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(CTL_LDLIBS)
+
+$(BUILD)/phronyctl-asan: $(CTL_ASAN_O)
+	@$(CC) $(SANITIZE) -o $@ $^ $(CTL_LDLIBS)
+
+$(BUILD)/ctl/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CTL_CPPFLAGS) $(CTL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/ctl-asan/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) $(GCC_CFLAGS) -std=gnu11 $(SANITIZE) -c -o $@ $<
 
 
 # the files of core/ and lua/, and fuzz/: no nginx
@@ -122,4 +157,5 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/programs/clang/fuzz/%.o \
 	@$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 
--include $(shell find $(BUILD)/programs -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/programs $(BUILD)/ctl $(BUILD)/ctl-asan \
+	-name '*.d' 2>/dev/null)
