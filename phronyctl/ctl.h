@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
     const char    *name;
     const char    *value;       /* "" of a flag */
+    char          *owned;       /* the value, if it is ours to free */
 } ctl_setting_t;
 
 

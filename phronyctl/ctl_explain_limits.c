@@ -124,6 +124,7 @@ ctl_explain_duplicate(ctl_explain_t *explain, const ctl_usage_t *usage)
     phrony_str_t             value;
     phrony_delivery_mode_t   mode;
 
+    mode = PHRONY_DELIVERY_MODE_OFF;
     code = ctl_explain_mode(explain, &mode);
 
     if (code != CTL_OK || mode == PHRONY_DELIVERY_MODE_OFF) {
@@ -131,6 +132,7 @@ ctl_explain_duplicate(ctl_explain_t *explain, const ctl_usage_t *usage)
     }
 
     value.data = NULL;
+    value.len = 0;
     code = ctl_explain_state(explain, usage, &value);
 
     if (code == CTL_OK && value.len) {

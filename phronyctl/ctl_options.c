@@ -214,6 +214,7 @@ ctl_options_add(ctl_t *ctl, const ctl_option_t *option, const char *value)
 
     ctl->settings[ctl->nsettings].name = option->name;
     ctl->settings[ctl->nsettings].value = value;
+    ctl->settings[ctl->nsettings].owned = NULL;
     ctl->nsettings++;
 
     return CTL_OK;
@@ -274,7 +275,9 @@ ctl_options_file(ctl_t *ctl, const char *path, int required)
 static ctl_code_t
 ctl_options_line(ctl_t *ctl, const char *path, char *line)
 {
+    char                *copy;
     size_t               len;
+    ctl_code_t           code;
     const ctl_option_t  *option;
 
     line += strspn(line, " \t");
@@ -300,7 +303,26 @@ ctl_options_line(ctl_t *ctl, const char *path, char *line)
                         option->value ? "needs a value" : "takes no value");
     }
 
-    return ctl_options_add(ctl, option, option->value ? ctl_copy(line) : "");
+    copy = ctl_copy(line);
+    code = ctl_options_add(ctl, option, copy);
+
+    if (code != CTL_OK) {
+        free(copy);
+        return code;
+    }
+
+    ctl->settings[ctl->nsettings - 1].owned = copy;
+
+    return CTL_OK;
+}
+
+
+void
+ctl_options_free(ctl_t *ctl)
+{
+    while (ctl->nsettings > 0) {
+        free(ctl->settings[--ctl->nsettings].owned);
+    }
 }
 
 

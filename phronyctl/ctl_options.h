@@ -30,6 +30,11 @@ ctl_code_t ctl_options_parse(ctl_t *ctl, int argc, char **argv);
 ctl_code_t ctl_options_file(ctl_t *ctl, const char *path, int required);
 
 
+/* Frees what the file's lines have left. */
+
+void ctl_options_free(ctl_t *ctl);
+
+
 /* The last value of an option, NULL if it was not given; a flag has "". */
 
 const char *ctl_option(const ctl_t *ctl, const char *name);

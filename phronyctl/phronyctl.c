@@ -121,6 +121,7 @@ main(int argc, char **argv)
     }
 
     ctl_redis_close(&ctl);
+    ctl_options_free(&ctl);
     free(ctl.args);
 
     if ((fflush(stdout) == EOF || ferror(stdout)) && code == CTL_OK) {
