@@ -238,6 +238,7 @@ ctl_redis_batch(ctl_t *ctl, const ctl_request_t *requests, size_t n,
     ctl_code_t            code;
     const phrony_resp_t  *reply;
 
+    reply = NULL;
     code = ctl_redis_open(ctl);
 
     if (code != CTL_OK) {
@@ -260,9 +261,29 @@ ctl_redis_batch(ctl_t *ctl, const ctl_request_t *requests, size_t n,
     for (i = 0; i < n && code == CTL_OK; i++) {
         code = ctl_redis_receive(ctl, nodes[i], &reply);
 
-        if (code == CTL_OK) {
-            code = ctl_redis_settle(ctl, nodes[i], &requests[i], &reply);
+        if (code != CTL_OK) {
+            break;
         }
+
+        if (reply->type != PHRONY_RESP_ERROR) {
+            nodes[i] = CTL_NODE_NONE;
+            code = handler(data, i, reply);
+
+        } else if (ctl->redis->url.mode != PHRONY_REDIS_CLUSTER) {
+            code = ctl_redis_wrong(ctl, (char *) requests[i].argv[0].data,
+                                   reply);
+        }
+    }
+
+    /* where they are sent now, replies to others were waiting until here */
+
+    for (i = 0; i < n && code == CTL_OK; i++) {
+
+        if (nodes[i] == CTL_NODE_NONE) {
+            continue;
+        }
+
+        code = ctl_redis_call(ctl, &requests[i], &reply);
 
         if (code == CTL_OK) {
             code = handler(data, i, reply);
