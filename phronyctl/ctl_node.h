@@ -51,13 +51,16 @@ struct ctl_redis_s {
     size_t               nnodes;
     size_t               data;          /* the node, if it is no cluster */
     unsigned short       map[PHRONY_SLOTS];
-    char                 error[CTL_LINK_ERROR_LEN];
+    char                 error[CTL_ERROR_LEN];
 };
 
 
-/* Reads options and environment, and makes ctl->redis. */
+/*
+ * Reads options and environment, and makes ctl->redis; in ctl_conf.c.  Returns
+ * CTL_OK, or CTL_USAGE and has said what is wrong; free() is due either way.
+ */
 
-ctl_code_t ctl_node_conf(ctl_t *ctl);
+ctl_code_t ctl_conf_redis(ctl_t *ctl);
 
 void ctl_node_free(ctl_redis_t *redis);
 

@@ -50,7 +50,7 @@ ctl_redis_open(ctl_t *ctl)
         return CTL_OK;
     }
 
-    code = ctl_node_conf(ctl);
+    code = ctl_conf_redis(ctl);
 
     if (code != CTL_OK) {
         return code;

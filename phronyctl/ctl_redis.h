@@ -56,8 +56,9 @@ void ctl_request_text(ctl_request_t *request, const char *word);
 /*
  * Sends requests together, each to the server that has its key, and hands out
  * the replies in their order; but where a cluster says that a slot is
- * elsewhere, the request goes there after the others.  An error reply ends the batch.  Returns CTL_OK, the
- * handler's code, or another one and has said why.
+ * elsewhere, the request goes there after the others.  An error reply ends
+ * the batch.  Returns CTL_OK, the handler's code, or another one and has said
+ * why.
  */
 
 ctl_code_t ctl_redis_batch(ctl_t *ctl, const ctl_request_t *requests,

@@ -53,7 +53,7 @@ ctl_code_t ctl_usage_triggers(ctl_t *ctl, ctl_usages_t *usages);
 void ctl_usage_limits(ctl_usage_t *usage, const json_t *record);
 
 
-/* Asks Redis what is counted.  Returns CTL_OK, or another code, and said so. */
+/* Asks Redis what is counted.  Returns CTL_OK, or another code and said so. */
 
 ctl_code_t ctl_usage_ask(ctl_t *ctl, ctl_usage_t *usage);
 

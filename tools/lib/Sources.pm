@@ -8,16 +8,18 @@ use warnings;
 use Exporter qw(import);
 use File::Find ();
 
-our @EXPORT = qw(module_files c_files text_files read_file code_of functions_of
+our @EXPORT = qw(module_files ctl_files c_files text_files read_file code_of functions_of
     complain finish room_of);
 
 my $complaints = 0;
 
 
-# Files of the module itself, and of every folder with C in it.
+# Files of the module itself, of phronyctl, and of every folder with C in it.
 
 sub module_files { _find('ngx_http_phrony_module') }
-sub c_files      { _find('ngx_http_phrony_module', 't', 'fuzz', 'bench') }
+sub ctl_files    { _find('phronyctl') }
+sub c_files      { _find('ngx_http_phrony_module', 'phronyctl', 't', 'fuzz',
+    'bench') }
 
 
 sub _find {
