@@ -111,12 +111,14 @@ static ctl_code_t
 ctl_manifest_apply(ctl_t *ctl, const char *path, const json_t *trigger,
     json_t *done)
 {
+    char                   safe[128];
     json_t                *record, *old;
     ctl_code_t             code;
     const char            *key;
     ctl_manifest_ids_t     ids;
     phrony_policy_name_t   name;
 
+    record = NULL;
     key = ctl_policy_text(trigger, "agentManifestKey");
 
     code = ctl_manifest_ids(ctl, key, &ids);
@@ -130,12 +132,12 @@ ctl_manifest_apply(ctl_t *ctl, const char *path, const json_t *trigger,
                         "--agent '%s=AGENT/TRIGGER'", path,
                         (int) json_integer_value(json_object_get(trigger,
                                                                  "line")),
-                        key);
+                        ctl_safe(safe, sizeof(safe), key));
     }
 
     code = ctl_manifest_record(ctl, &ids, &name, &record);
 
-    if (code != CTL_OK) {
+    if (code != CTL_OK || record == NULL) {
         return code;
     }
 

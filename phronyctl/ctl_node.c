@@ -278,13 +278,18 @@ ctl_node_ask(ctl_redis_t *redis, ctl_node_t *node, size_t argc,
     if (ctl_link_command(&node->link, argc, argv) == -1
         || ctl_link_flush(&node->link) == -1)
     {
-        return ctl_node_fail(redis, node, words[0], node->link.error);
+        (void) ctl_node_fail(redis, node, words[0], node->link.error);
+        return -1;
     }
 
     *reply = ctl_link_reply(&node->link);
 
-    return *reply ? 0 : ctl_node_fail(redis, node, words[0],
-                                      node->link.error);
+    if (*reply == NULL) {
+        (void) ctl_node_fail(redis, node, words[0], node->link.error);
+        return -1;
+    }
+
+    return 0;
 }
 
 

@@ -350,7 +350,12 @@ ctl_redis_receive(ctl_t *ctl, size_t node, const phrony_resp_t **reply)
 {
     *reply = ctl_link_reply(&ctl->redis->nodes[node].link);
 
-    return *reply ? CTL_OK : ctl_node_lost(ctl, node);
+    if (*reply == NULL) {
+        (void) ctl_node_lost(ctl, node);
+        return CTL_UNREACHABLE;
+    }
+
+    return CTL_OK;
 }
 
 
