@@ -381,7 +381,12 @@ subtest 'runs and slots' => sub {
     is $ctl->run(@poll, $policy->key_id('carol'))->{json}{reason},
         'run_out_of_scope', 'and is not';
 
-    is poll($runs[0], key => 'alice')->status, 200, 'a read';
+    is poll($runs[0], key => 'alice',
+        stand_in => {set => {status => 'Completed'}})->status, 200, 'a read';
+    becomes { $ctl->run('usage', $id{beta}, '--json')->{json}[0]{runs}{used}
+        == 1 } 'a run that has ended holds no slot';
+    is_deeply [map { $_->{id} } @{$ctl->run('runs', $id{beta}, '--json')
+        ->{json}}], [$runs[1]], 'and is not listed';
     is poll($runs[1], key => 'alice')->status, 200, 'and one more';
     is $ctl->run(@poll, $policy->key_id('alice'))->{json}{reason},
         'rate_limited', 'are counted';
