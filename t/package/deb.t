@@ -434,6 +434,25 @@ subtest 'the package\'s own test' => sub {
 };
 
 
+subtest 'phronyctl' => sub {
+    must('cp', $deb =~ s/\Q$NAME\E_/phronyctl_/r, "$ROOT/srv/phronyctl.deb");
+    apt('install', '/srv/phronyctl.deb');
+
+    ok -e "$ROOT/usr/share/man/man1/phronyctl.1.gz", 'a manual page';
+    ok -e "$ROOT/usr/share/bash-completion/completions/phronyctl",
+        'completion';
+
+    my ($code, $text) = there('phronyctl', 'check',
+        '/usr/share/doc/libnginx-mod-http-phrony/policy.json');
+
+    isnt $code, 0, 'what is no policy file';
+    like $text, qr/policy\.json/, 'is named';
+
+    apt('purge', 'phronyctl');
+    ok !-e "$ROOT/usr/bin/phronyctl", 'it is gone';
+};
+
+
 subtest 'logs' => sub {
     unlike slurp("$ROOT/var/log/nginx/error.log"),
         qr/\[(?:alert|crit)\]|exited on signal|phk_/, 'nginx was quiet';
