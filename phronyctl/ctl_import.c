@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "phrony_table.h"
+
 #include "ctl_file.h"
 #include "ctl_options.h"
 #include "ctl_output.h"
@@ -39,6 +41,7 @@ typedef struct {
     size_t            deleted;
     ctl_import_one_t  batch[CTL_IMPORT_BATCH];
     size_t            n;
+    phrony_table_t    pruned;               /* phrony_policy_name_t */
 } ctl_import_t;
 
 
@@ -70,6 +73,7 @@ static ctl_code_t ctl_import_written(void *data, size_t i,
 static void ctl_import_forget(ctl_import_t *import);
 static ctl_code_t ctl_import_prune(void *data,
     const phrony_policy_name_t *name, json_t *record);
+static ctl_code_t ctl_import_delete(ctl_import_t *import);
 static void ctl_import_report(ctl_import_t *import);
 static ctl_code_t ctl_export_to(ctl_t *ctl, FILE *out);
 static ctl_code_t ctl_export_record(void *data,
@@ -166,10 +170,18 @@ ctl_import_file(ctl_import_t *import)
         return code;
     }
 
+    phrony_table_init(&import->pruned, sizeof(phrony_policy_name_t));
+
     while (i-- > 0 && code == CTL_OK) {
         code = ctl_policy_each(import->ctl, ctl_import_order[i],
                                ctl_import_prune, import);
     }
+
+    if (code == CTL_OK && !import->dry) {
+        code = ctl_import_delete(import);
+    }
+
+    phrony_table_free(&import->pruned);
 
     return code;
 }
@@ -313,10 +325,7 @@ ctl_import_prune(void *data, const phrony_policy_name_t *name,
 {
     ctl_import_t *import = data;
 
-    phrony_str_t          key;
-    ctl_request_t         request;
-    unsigned char         buf[CTL_POLICY_NAME];
-    const phrony_resp_t  *reply;
+    unsigned char  buf[CTL_POLICY_NAME];
 
     (void) record;
 
@@ -325,19 +334,40 @@ ctl_import_prune(void *data, const phrony_policy_name_t *name,
     }
 
     import->deleted++;
-    key = ctl_policy_name(import->ctl, name, buf);
 
-    if (import->dry) {
-        if (!import->ctl->json) {
-            printf("would delete %s\n", buf);
-        }
-
-        return CTL_OK;
+    if (import->dry && !import->ctl->json) {
+        (void) ctl_policy_name(import->ctl, name, buf);
+        printf("would delete %s\n", buf);
     }
 
-    ctl_request(&request, "DEL", &key);
+    return phrony_table_push(&import->pruned, name) == 0
+           ? CTL_OK : ctl_fail(import->ctl, CTL_REFUSED, "no memory");
+}
 
-    return ctl_redis_call(import->ctl, &request, &reply);
+
+/* When the walk is over: nothing else may be asked while replies come. */
+
+static ctl_code_t
+ctl_import_delete(ctl_import_t *import)
+{
+    uint32_t              i;
+    ctl_code_t            code;
+    phrony_str_t          key;
+    ctl_request_t         request;
+    unsigned char         buf[CTL_POLICY_NAME];
+    const phrony_resp_t  *reply;
+
+    code = CTL_OK;
+
+    for (i = 0; i < import->pruned.n && code == CTL_OK; i++) {
+        key = ctl_policy_name(import->ctl,
+                              phrony_table_at(&import->pruned, i), buf);
+        ctl_request(&request, "DEL", &key);
+
+        code = ctl_redis_call(import->ctl, &request, &reply);
+    }
+
+    return code;
 }
 
 

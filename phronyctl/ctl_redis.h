@@ -25,8 +25,9 @@ typedef struct {
 
 
 /*
- * Gets the reply to request "i" of a batch, good until it returns.  Returns
- * CTL_OK, or what the batch is to end with.
+ * Gets the reply to request "i" of a batch, good until it returns; it may not
+ * ask Redis for anything, as more replies are on their way.  Returns CTL_OK,
+ * or what the batch is to end with.
  */
 
 typedef ctl_code_t (*ctl_redis_handler_t)(void *data, size_t i,

@@ -91,7 +91,8 @@ subtest 'import' => sub {
     $policy->change(agent => 'agent3', rpmLimit => 1000);
     $redis->call(SET => 'phrony:trigger:' . $policy->agent('agent1'), '{}');
     $redis->call(SET => 'phrony:key:' . 'a' x 64, '{"id": "x"}');
-    $redis->call(SET => 'phrony:workspace:' . $policy->agent('agent1'), '{}');
+    $redis->call(SET => 'phrony:workspace:' . $policy->agent($_), '{}')
+        for qw(agent1 agent2 agent3);
     $redis->call(SET => 'phrony:trigger:' . $policy->trigger('agent4'),
         'no JSON');
 
@@ -105,7 +106,7 @@ subtest 'import' => sub {
     like $r->{out}, qr/2 changed, 729 unchanged, 0 deleted/,
         'others stay by default';
     $r = $ctl->run('import', $file, '--prune');
-    like $r->{out}, qr/731 unchanged, 3 deleted/, 'or go';
+    like $r->{out}, qr/731 unchanged, 5 deleted/, 'or go';
     is scalar(@keys = $redis->keys), 731, 'so that it is all';
 };
 
