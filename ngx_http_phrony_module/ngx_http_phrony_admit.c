@@ -497,12 +497,12 @@ ngx_http_phrony_proceed(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
         break;
 
     case NGX_HTTP_PHRONY_DRY_RUN:
-        (void) ngx_atomic_fetch_add(&counters->dry_run, 1);
+        (void) ngx_atomic_fetch_add(&counters->dry_run[ctx->route.kind], 1);
         ngx_http_phrony_log_refusal(r, ctx);
         break;
 
     default:
-        (void) ngx_atomic_fetch_add(&counters->passed, 1);
+        (void) ngx_atomic_fetch_add(&counters->passed[ctx->route.kind], 1);
     }
 
     if (ctx->route.kind == PHRONY_ROUTE_START) {

@@ -40,7 +40,8 @@ ngx_http_phrony_refuse(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
     ctx->outcome = NGX_HTTP_PHRONY_REFUSED;
 
     counters = ngx_http_phrony_counters(r);
-    (void) ngx_atomic_fetch_add(&counters->refused[reason], 1);
+    (void) ngx_atomic_fetch_add(&counters->refused[ctx->route.kind][reason],
+                                1);
 
     ngx_http_phrony_log_refusal(r, ctx);
 

@@ -98,6 +98,7 @@ struct ngx_http_phrony_ctx_s {
     unsigned                     scan:1;        /* the answer is being read */
     unsigned                     whole:1;       /* it was read to its end */
     unsigned                     orphaned:1;    /* its client has gone */
+    unsigned                     deciding:1;    /* step 8 waits */
 
     ngx_str_t                    uri;           /* that was authorised */
     ngx_uint_t                   method;
@@ -122,6 +123,7 @@ struct ngx_http_phrony_ctx_s {
 
     ngx_event_t                  event;         /* the answer is there */
     ngx_msec_t                   since;         /* the store was asked */
+    uint64_t                     deciding_since;    /* us, if deciding */
     ngx_msec_t                   store_time;    /* waited for it in all */
 
     /* where a request was redirected to that had been decided on */

@@ -17,6 +17,8 @@ typedef enum {
 } ngx_http_phrony_exchange_t;
 
 
+static void ngx_http_phrony_settle_count(ngx_http_request_t *r,
+    ngx_http_phrony_exchange_t exchange);
 static void ngx_http_phrony_settle_delivery(ngx_http_phrony_ctx_t *ctx,
     ngx_http_phrony_exchange_t exchange);
 static ngx_phrony_receipt_event_t ngx_http_phrony_receipt_event(
@@ -79,10 +81,42 @@ ngx_http_phrony_settle(ngx_http_phrony_ctx_t *ctx)
         return;
     }
 
+    ngx_http_phrony_settle_count(ctx->request, exchange);
+
     if (settlement.leased || settlement.has_run) {
         pmcf = ngx_http_get_module_main_conf(ctx->request,
                                              ngx_http_phrony_module);
         pmcf->store->settle(pmcf->store, &settlement);
+    }
+}
+
+
+/* Those that are unknown are counted where they are logged. */
+
+static void
+ngx_http_phrony_settle_count(ngx_http_request_t *r,
+    ngx_http_phrony_exchange_t exchange)
+{
+    ngx_phrony_counters_t  *counters;
+
+    counters = ngx_http_phrony_counters(r);
+
+    switch (exchange) {
+
+    case NGX_HTTP_PHRONY_UNREACHED:
+        (void) ngx_atomic_fetch_add(&counters->unreached, 1);
+        break;
+
+    case NGX_HTTP_PHRONY_DECLINED:
+        (void) ngx_atomic_fetch_add(&counters->declined, 1);
+        break;
+
+    case NGX_HTTP_PHRONY_STARTED:
+        (void) ngx_atomic_fetch_add(&counters->started, 1);
+        break;
+
+    case NGX_HTTP_PHRONY_UNKNOWN:
+        break;
     }
 }
 

@@ -5,28 +5,88 @@
 
 
 #include "ngx_http_phrony_status.h"
+#include "ngx_http_phrony_headers.h"
+#include "ngx_http_phrony_status_figures.h"
+#include "core/phrony_accept.h"
+#include "status/phrony_page.h"
 
 
-#define NGX_HTTP_PHRONY_STATUS_LEN  8192
+#define NGX_HTTP_PHRONY_NOT_ACCEPTABLE  406     /* nginx has no name for it */
 
 
-static u_char *ngx_http_phrony_status_store(u_char *p, u_char *last,
-    ngx_http_phrony_main_conf_t *pmcf);
-static u_char *ngx_http_phrony_status_redis(u_char *p, u_char *last,
-    ngx_http_phrony_main_conf_t *pmcf);
-static u_char *ngx_http_phrony_status_policy(u_char *p, u_char *last,
-    ngx_phrony_source_t *source);
-static u_char *ngx_http_phrony_status_requests(u_char *p, u_char *last,
-    ngx_phrony_counters_t *counters);
+/* In the order of our own taste, should the client not mind. */
+
+typedef enum {
+    NGX_HTTP_PHRONY_STATUS_JSON = 0,
+    NGX_HTTP_PHRONY_STATUS_HTML,
+    NGX_HTTP_PHRONY_STATUS_OPENMETRICS,
+    NGX_HTTP_PHRONY_STATUS_PROMETHEUS,
+    NGX_HTTP_PHRONY_STATUS_MAX,
+
+    NGX_HTTP_PHRONY_STATUS_UNKNOWN,         /* "format" names none */
+    NGX_HTTP_PHRONY_STATUS_REFUSED          /* "Accept" wants none */
+} ngx_http_phrony_status_format_t;
+
+
+static ngx_http_phrony_status_format_t ngx_http_phrony_status_format(
+    ngx_http_request_t *r);
+static ngx_http_phrony_status_format_t ngx_http_phrony_status_accept(
+    ngx_http_request_t *r);
+static void ngx_http_phrony_status_write(ngx_http_request_t *r,
+    ngx_http_phrony_text_t *text, ngx_http_phrony_status_format_t format);
+static void ngx_http_phrony_status_page(ngx_http_request_t *r,
+    ngx_http_phrony_text_t *text);
+static void ngx_http_phrony_status_static(ngx_http_phrony_text_t *text,
+    const ngx_str_t *body);
+static ngx_int_t ngx_http_phrony_status_send(ngx_http_request_t *r,
+    ngx_http_phrony_text_t *text);
+
+
+static ngx_str_t  ngx_http_phrony_status_names[NGX_HTTP_PHRONY_STATUS_MAX] = {
+    ngx_string("json"),
+    ngx_string("html"),
+    ngx_string("openmetrics"),
+    ngx_string("prometheus")
+};
+
+
+static const phrony_str_t
+    ngx_http_phrony_status_accepted[NGX_HTTP_PHRONY_STATUS_MAX] =
+{
+    phrony_str("application/json"),
+    phrony_str("text/html"),
+    phrony_str("application/openmetrics-text"),
+    phrony_str("text/plain")
+};
+
+
+static ngx_str_t  ngx_http_phrony_status_types[NGX_HTTP_PHRONY_STATUS_MAX] = {
+    ngx_string("application/json"),
+    ngx_string("text/html; charset=utf-8"),
+    ngx_string("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ngx_string("text/plain; version=0.0.4; charset=utf-8")
+};
+
+
+static ngx_str_t  ngx_http_phrony_status_unknown = ngx_string(
+    "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,"
+    "\"detail\":\"Ask for format=json, html, openmetrics or "
+    "prometheus.\"}\n");
+
+
+static ngx_str_t  ngx_http_phrony_status_refused = ngx_string(
+    "{\"type\":\"about:blank\",\"title\":\"Not Acceptable\",\"status\":406,"
+    "\"detail\":\"Accept application/json, text/html, "
+    "application/openmetrics-text or text/plain.\"}\n");
 
 
 ngx_int_t
 ngx_http_phrony_status_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                     rc;
-    ngx_buf_t                    *b;
-    ngx_chain_t                   out;
-    ngx_http_phrony_main_conf_t  *pmcf;
+    ngx_int_t                         rc;
+    ngx_str_t                         vary, store;
+    ngx_http_phrony_text_t            text;
+    ngx_http_phrony_status_format_t   format;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -38,32 +98,229 @@ ngx_http_phrony_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+    ngx_str_set(&vary, "Accept");
+    ngx_str_set(&store, "no-store");
 
-    b = ngx_create_temp_buf(r->pool, NGX_HTTP_PHRONY_STATUS_LEN);
-    if (b == NULL) {
+    if (ngx_http_phrony_add_header(r, "Vary", &vary) == NULL
+        || ngx_http_phrony_add_header(r, "Cache-Control", &store) == NULL)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->last = ngx_slprintf(b->last, b->end,
-                           "{\"version\":\"" NGX_HTTP_PHRONY_VERSION "\"");
+    ngx_memzero(&text, sizeof(ngx_http_phrony_text_t));
 
-    b->last = ngx_http_phrony_status_store(b->last, b->end, pmcf);
-    b->last = ngx_http_phrony_status_redis(b->last, b->end, pmcf);
-    b->last = ngx_http_phrony_status_policy(b->last, b->end, pmcf->source);
-    b->last = ngx_http_phrony_status_requests(b->last, b->end,
-                                              ngx_http_phrony_counters(r));
-
-    b->last = ngx_slprintf(b->last, b->end, "}\n");
-
-    b->last_buf = (r == r->main) ? 1 : 0;
-    b->last_in_chain = 1;
+    text.pool = r->pool;
 
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = b->last - b->pos;
 
-    ngx_str_set(&r->headers_out.content_type, "application/json");
+    format = ngx_http_phrony_status_format(r);
+
+    ngx_http_phrony_status_write(r, &text, format);
+
+    if (text.failed) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_phrony_status_send(r, &text);
+}
+
+
+static ngx_http_phrony_status_format_t
+ngx_http_phrony_status_format(ngx_http_request_t *r)
+{
+    ngx_str_t   value, *name;
+    ngx_uint_t  i;
+
+    if (ngx_http_arg(r, (u_char *) "format", sizeof("format") - 1, &value)
+        != NGX_OK)
+    {
+        return ngx_http_phrony_status_accept(r);
+    }
+
+    for (i = 0; i < NGX_HTTP_PHRONY_STATUS_MAX; i++) {
+        name = &ngx_http_phrony_status_names[i];
+
+        if (value.len == name->len
+            && ngx_memcmp(value.data, name->data, name->len) == 0)
+        {
+            return i;
+        }
+    }
+
+    return NGX_HTTP_PHRONY_STATUS_UNKNOWN;
+}
+
+
+static ngx_http_phrony_status_format_t
+ngx_http_phrony_status_accept(ngx_http_request_t *r)
+{
+    int               best;
+    ngx_uint_t        i;
+    phrony_str_t      value;
+    phrony_accept_t   accept;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    phrony_accept_init(&accept, ngx_http_phrony_status_accepted,
+                       NGX_HTTP_PHRONY_STATUS_MAX);
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == sizeof("Accept") - 1
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Accept",
+                                   sizeof("Accept") - 1)
+                   == 0)
+            {
+                value.data = h[i].value.data;
+                value.len = h[i].value.len;
+
+                phrony_accept_read(&accept, &value);
+            }
+        }
+    }
+
+    best = phrony_accept_best(&accept);
+
+    return (best < 0) ? NGX_HTTP_PHRONY_STATUS_REFUSED
+                      : (ngx_http_phrony_status_format_t) best;
+}
+
+
+static void
+ngx_http_phrony_status_write(ngx_http_request_t *r,
+    ngx_http_phrony_text_t *text, ngx_http_phrony_status_format_t format)
+{
+    ngx_str_t                     value;
+    ngx_uint_t                    top;
+    ngx_http_phrony_figures_t    *figures;
+    ngx_http_phrony_main_conf_t  *pmcf;
+
+    ngx_str_set(&r->headers_out.content_type, "application/problem+json");
+
+    switch (format) {
+
+    case NGX_HTTP_PHRONY_STATUS_UNKNOWN:
+        r->headers_out.status = NGX_HTTP_BAD_REQUEST;
+        ngx_http_phrony_status_static(text, &ngx_http_phrony_status_unknown);
+        return;
+
+    case NGX_HTTP_PHRONY_STATUS_REFUSED:
+        r->headers_out.status = NGX_HTTP_PHRONY_NOT_ACCEPTABLE;
+        ngx_http_phrony_status_static(text, &ngx_http_phrony_status_refused);
+        return;
+
+    default:
+        r->headers_out.content_type = ngx_http_phrony_status_types[format];
+    }
+
+    if (format == NGX_HTTP_PHRONY_STATUS_HTML) {
+        ngx_http_phrony_status_page(r, text);
+        return;
+    }
+
+    figures = ngx_palloc(r->pool, sizeof(ngx_http_phrony_figures_t));
+    if (figures == NULL) {
+        text->failed = 1;
+        return;
+    }
+
+    /* one series for each trigger is for those who want it */
+
+    top = (format == NGX_HTTP_PHRONY_STATUS_JSON)
+          || (ngx_http_arg(r, (u_char *) "top", 3, &value) == NGX_OK
+              && value.len == 1 && value.data[0] == '1');
+
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
+
+    ngx_http_phrony_figures(pmcf, figures, top);
+
+    if (format == NGX_HTTP_PHRONY_STATUS_JSON) {
+        ngx_http_phrony_status_json(text, figures);
+        return;
+    }
+
+    ngx_http_phrony_status_metrics(text, figures,
+                             format == NGX_HTTP_PHRONY_STATUS_OPENMETRICS);
+}
+
+
+/* The page is always the same, and asks for the figures itself. */
+
+static void
+ngx_http_phrony_status_page(ngx_http_request_t *r,
+    ngx_http_phrony_text_t *text)
+{
+    ngx_str_t  page, policy, sniff, referrer;
+
+    page.data = phrony_page.data;
+    page.len = phrony_page.len;
+
+    policy.data = phrony_page_policy.data;
+    policy.len = phrony_page_policy.len;
+
+    ngx_str_set(&sniff, "nosniff");
+    ngx_str_set(&referrer, "no-referrer");
+
+    if (ngx_http_phrony_add_header(r, "Content-Security-Policy", &policy)
+        == NULL
+        || ngx_http_phrony_add_header(r, "X-Content-Type-Options", &sniff)
+           == NULL
+        || ngx_http_phrony_add_header(r, "Referrer-Policy", &referrer)
+           == NULL)
+    {
+        text->failed = 1;
+        return;
+    }
+
+    ngx_http_phrony_status_static(text, &page);
+}
+
+
+/* A text that is part of the module. */
+
+static void
+ngx_http_phrony_status_static(ngx_http_phrony_text_t *text,
+    const ngx_str_t *body)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(text->pool);
+    cl = ngx_alloc_chain_link(text->pool);
+
+    if (b == NULL || cl == NULL) {
+        text->failed = 1;
+        return;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    text->first = cl;
+    text->last = cl;
+    text->size = (off_t) body->len;
+}
+
+
+static ngx_int_t
+ngx_http_phrony_status_send(ngx_http_request_t *r,
+    ngx_http_phrony_text_t *text)
+{
+    ngx_int_t  rc;
+
+    text->last->buf->last_buf = (r == r->main) ? 1 : 0;
+    text->last->buf->last_in_chain = 1;
+
+    r->headers_out.content_length_n = text->size;
     r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
 
     rc = ngx_http_send_header(r);
 
@@ -71,112 +328,5 @@ ngx_http_phrony_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
-}
-
-
-static u_char *
-ngx_http_phrony_status_store(u_char *p, u_char *last,
-    ngx_http_phrony_main_conf_t *pmcf)
-{
-    ngx_phrony_snapshot_t  s;
-
-    pmcf->store->snapshot(pmcf->store, &s);
-
-    return ngx_slprintf(p, last,
-                        ",\"store\":{\"name\":\"%V\",\"triggers\":%ui,"
-                        "\"leases\":%ui,\"ended\":%ui,\"deliveries\":%ui,"
-                        "\"evicted\":%ui,"
-                        "\"exhausted\":%ui,\"repaired\":%ui,"
-                        "\"untold\":%ui,\"size\":%uz,\"free\":%uz}",
-                        &pmcf->store->label, s.triggers, s.leases, s.ended,
-                        s.deliveries, s.evicted, s.exhausted, s.repaired,
-                        s.untold, s.size, s.free);
-}
-
-
-/* "ready" is of the worker that answers, all else of all workers. */
-
-static u_char *
-ngx_http_phrony_status_redis(u_char *p, u_char *last,
-    ngx_http_phrony_main_conf_t *pmcf)
-{
-    ngx_phrony_root_t            *root;
-    ngx_phrony_redis_counters_t  *counters;
-
-    if (pmcf->connection == NULL) {
-        return p;
-    }
-
-    root = pmcf->zone.shpool->data;
-    counters = &root->redis;
-
-    return ngx_slprintf(p, last,
-                        ",\"redis\":{\"ready\":%s,\"commands\":%uA,"
-                        "\"errors\":%uA,\"connects\":%uA,\"failures\":%uA,"
-                        "\"timeouts\":%uA,\"lost\":%uA,\"refused\":%uA,"
-                        "\"redirected\":%uA,\"reloaded\":%uA}",
-                        ngx_phrony_redis_ready(pmcf->connection,
-                                               NGX_PHRONY_REDIS_ANY)
-                        ? "true" : "false",
-                        counters->commands, counters->errors,
-                        counters->connects, counters->failures,
-                        counters->timeouts, counters->lost,
-                        counters->refused, counters->redirected,
-                        counters->reloaded);
-}
-
-
-static u_char *
-ngx_http_phrony_status_policy(u_char *p, u_char *last,
-    ngx_phrony_source_t *source)
-{
-    phrony_policy_stat_t  stat;
-
-    source->stat(source, &stat);
-
-    return ngx_slprintf(p, last,
-                        ",\"policy\":{\"workspaces\":%uz,\"triggers\":%uz,"
-                        "\"keys\":%uz,\"bytes\":%uz}",
-                        stat.workspaces, stat.triggers, stat.keys,
-                        stat.bytes);
-}
-
-
-static u_char *
-ngx_http_phrony_status_requests(u_char *p, u_char *last,
-    ngx_phrony_counters_t *counters)
-{
-    ngx_uint_t  i;
-
-    p = ngx_slprintf(p, last,
-                     ",\"requests\":{\"admitted\":%uA,\"passed\":%uA,"
-                     "\"dry_run\":%uA,\"replayed\":%uA,\"refused\":{",
-                     counters->admitted, counters->passed,
-                     counters->dry_run, counters->replayed);
-
-    for (i = PHRONY_REASON_NONE + 1; i < PHRONY_REASON_MAX; i++) {
-        p = ngx_slprintf(p, last, "%s\"%V\":%uA",
-                         i == PHRONY_REASON_NONE + 1 ? "" : ",",
-                         &phrony_reason_info(i)->code, counters->refused[i]);
-    }
-
-    p = ngx_slprintf(p, last, "}},\"duplicates\":{");
-
-    for (i = PHRONY_DUPLICATE_NONE + 1; i < PHRONY_DUPLICATE_MAX; i++) {
-        p = ngx_slprintf(p, last, "%s\"%V\":%uA",
-                         i == PHRONY_DUPLICATE_NONE + 1 ? "" : ",",
-                         phrony_duplicate_name(i), counters->duplicates[i]);
-    }
-
-    return ngx_slprintf(p, last,
-                        "},\"outcomes\":{\"unknown\":%uA,\"unbound\":%uA},"
-                        "\"verify\":{\"asked\":%uA,\"ended\":%uA,"
-                        "\"failed\":%uA}",
-                        counters->unknown, counters->unbound,
-                        counters->asked, counters->asked_ended,
-                        counters->asked_failed);
+    return ngx_http_output_filter(r, text->first);
 }

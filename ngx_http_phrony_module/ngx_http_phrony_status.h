@@ -11,7 +11,11 @@
 #include "ngx_http_phrony_request.h"
 
 
-/* The content handler of "phrony_status": figures as JSON, GET and HEAD. */
+/*
+ * The content handler of "phrony_status", GET and HEAD: the figures as JSON,
+ * as text for Prometheus or OpenMetrics, or a page for people, by "format" in
+ * the query or by "Accept".
+ */
 
 ngx_int_t ngx_http_phrony_status_handler(ngx_http_request_t *r);
 

@@ -6,6 +6,7 @@
 
 #include "ngx_http_phrony_wait.h"
 #include "ngx_http_phrony_verify.h"
+#include "store/ngx_phrony_flight.h"
 
 
 typedef ngx_int_t (*ngx_http_phrony_ask_pt)(ngx_phrony_store_t *store,
@@ -14,6 +15,9 @@ typedef ngx_int_t (*ngx_http_phrony_ask_pt)(ngx_phrony_store_t *store,
 
 static ngx_int_t ngx_http_phrony_ask_store(ngx_http_phrony_ctx_t *ctx,
     ngx_phrony_op_t *op, ngx_http_phrony_ask_pt ask);
+static void ngx_http_phrony_count_decision(ngx_http_phrony_ctx_t *ctx,
+    ngx_uint_t failed, uint64_t took);
+static ngx_phrony_decider_t ngx_http_phrony_decider(ngx_str_t *label);
 static void ngx_http_phrony_lookup_handler(ngx_phrony_lookup_t *lookup);
 static void ngx_http_phrony_op_handler(ngx_phrony_op_t *op);
 static void ngx_http_phrony_event_handler(ngx_event_t *ev);
@@ -25,6 +29,7 @@ ngx_int_t
 ngx_http_phrony_ask_policy(ngx_http_phrony_ctx_t *ctx)
 {
     ngx_int_t                     rc;
+    ngx_phrony_counters_t        *counters;
     ngx_http_phrony_main_conf_t  *pmcf;
 
     pmcf = ngx_http_get_module_main_conf(ctx->request,
@@ -37,6 +42,14 @@ ngx_http_phrony_ask_policy(ngx_http_phrony_ctx_t *ctx)
 
     if (rc == NGX_AGAIN) {
         ctx->pending = NGX_HTTP_PHRONY_LOOKUP;
+    }
+
+    if (pmcf->source == &pmcf->fetched.source) {
+        counters = ngx_http_phrony_counters(ctx->request);
+
+        (void) ngx_atomic_fetch_add((rc == NGX_AGAIN)
+                                    ? &counters->cache_misses
+                                    : &counters->cache_hits, 1);
     }
 
     return rc;
@@ -58,12 +71,54 @@ ngx_http_phrony_ask_locate(ngx_http_phrony_ctx_t *ctx)
 ngx_int_t
 ngx_http_phrony_ask_admit(ngx_http_phrony_ctx_t *ctx)
 {
+    ngx_int_t                     rc;
     ngx_http_phrony_main_conf_t  *pmcf;
 
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_phrony_module);
 
-    return ngx_http_phrony_ask_store(ctx, &ctx->op, pmcf->store->admit);
+    rc = ngx_http_phrony_ask_store(ctx, &ctx->op, pmcf->store->admit);
+
+    ctx->deciding = (rc == NGX_AGAIN);
+
+    if (ctx->deciding) {
+        ctx->deciding_since = ngx_phrony_histogram_clock();
+
+    } else {
+        /* the clock costs more than to tell how little this has taken */
+
+        ngx_http_phrony_count_decision(ctx, rc != NGX_OK, 0);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_phrony_count_decision(ngx_http_phrony_ctx_t *ctx, ngx_uint_t failed,
+    uint64_t took)
+{
+    ngx_phrony_decider_t    decider;
+    ngx_phrony_counters_t  *counters;
+
+    counters = ngx_http_phrony_counters(ctx->request);
+
+    decider = failed ? NGX_PHRONY_DECIDER_NONE
+                     : ngx_http_phrony_decider(ctx->op.label);
+
+    ngx_phrony_histogram_add(&counters->decisions[decider], took);
+}
+
+
+static ngx_phrony_decider_t
+ngx_http_phrony_decider(ngx_str_t *label)
+{
+    if (label == &ngx_phrony_flight_redis) {
+        return NGX_PHRONY_DECIDER_REDIS;
+    }
+
+    return (label == &ngx_phrony_flight_memory) ? NGX_PHRONY_DECIDER_LOCAL
+                                                : NGX_PHRONY_DECIDER_MEMORY;
 }
 
 
@@ -126,6 +181,13 @@ ngx_http_phrony_op_handler(ngx_phrony_op_t *op)
 
     ctx = op->data;
     ctx->store_time += ngx_current_msec - ctx->since;
+
+    if (ctx->deciding) {
+        ctx->deciding = 0;
+        ngx_http_phrony_count_decision(ctx, op->failed,
+                                       ngx_phrony_histogram_clock()
+                                       - ctx->deciding_since);
+    }
 
     ngx_http_phrony_resume(ctx);
 }

@@ -11,13 +11,15 @@ my $up = stand_in();
 my $policy = policy(
     workspaces => {main => {}, other => {}},
     agents     => {alpha => {rpmLimit => 3}, runs => {maxConcurrentRuns => 1},
-        beta => {workspace => 'other'}},
+        beta => {workspace => 'other'}, dry => {rpmLimit => 0}},
     keys       => {alice => {}, bob => {workspace => 'other'}},
 );
 
-my $nginx = nginx(server => 'phrony on;', locations => <<'END');
+my $nginx = nginx(server => 'phrony on;', dry => $policy->agent('dry'),
+    locations => <<'END');
     location / { proxy_pass http://{{upstream_name}}; }
-    location = /dry { phrony_dry_run on; proxy_pass http://{{upstream_name}}; }
+    location /v1/agents/{{dry}}/ { phrony_dry_run on;
+        proxy_pass http://{{upstream_name}}; }
     location = /status { phrony_status; }
     location = /private { phrony_status; allow 127.0.0.9; deny all; }
     location /v1/agents/ { phrony_reservation_ttl 1s;
@@ -35,6 +37,8 @@ sub path { '/v1/agents/' . $policy->agent($_[0]) . '/runs' }
 sub flat {
     my ($data, $way) = @_;
 
+    $data = {map { $_ => $data->[$_] } 0 .. $#$data} if ref $data eq 'ARRAY';
+
     return ref $data
         ? map { flat($data->{$_}, defined $way ? "$way.$_" : $_) } keys %$data
         : ($way => $data);
@@ -46,11 +50,19 @@ sub flat {
 sub moved (&) {
     my ($code) = @_;
 
-    my %before = flat(status());
+    my ($before, $after) = (status());
     $code->();
-    my %after = flat(status());
+    $after = status();
 
-    delete @before{qw(version store.name)};
+    delete @$before{qw(version nginx now top)};
+    delete $before->{store}{name};
+
+    $_->{decided} = $_->{latencies}{decisions}{memory}{counts}[0]
+        for $before, $after;
+    delete $before->{latencies};
+
+    my %before = flat($before);
+    my %after = flat($after);
 
     return {map { $_ => $after{$_} - $before{$_} }
         grep { $after{$_} != $before{$_} && $_ ne 'store.free' } keys %before};
@@ -67,13 +79,14 @@ subtest 'the page' => sub {
     like $r->body, qr/\}\n\z/, 'ends its line';
     like $json->{version}, qr/\A\d+\.\d+\.\d+\z/, 'version';
     is_deeply [sort keys %$json],
-        [qw(duplicates outcomes policy requests store verify version)], 'parts';
+        [qw(duplicates latencies nginx now outcomes policy requests routes
+        since store top verify version)], 'parts';
     is_deeply [sort keys %{$json->{store}}], [qw(deliveries ended evicted
         exhausted free leases name repaired size triggers untold)], 'store';
     is $json->{store}{name}, 'memory', 'which store';
     is $json->{store}{size}, 4 * 1024 * 1024, 'its size';
     cmp_ok $json->{store}{free}, '>', 3 * 1024 * 1024, 'most of it is free';
-    is_deeply [@{$json->{policy}}{qw(workspaces triggers keys)}], [2, 3, 2],
+    is_deeply [@{$json->{policy}}{qw(workspaces triggers keys)}], [2, 4, 2],
         'the policy';
     cmp_ok $json->{policy}{bytes}, '>', 100, 'its size';
     is_deeply [sort keys %{$json->{requests}}],
@@ -82,7 +95,17 @@ subtest 'the page' => sub {
         done => 0, unknown => 0}, 'duplicates';
     cmp_ok scalar keys %{$json->{requests}{refused}}, '>=', 22,
         'every reason';
-    is_deeply $json->{outcomes}, {unknown => 0, unbound => 0}, 'outcomes';
+    is_deeply $json->{outcomes}, {map { $_ => 0 } qw(declined started unbound
+        unknown unreached)}, 'outcomes';
+    is_deeply $json->{routes}, {map { $_ => {map { $_ => 0 } qw(admitted
+        dry_run passed refused replayed)}} qw(agent files preflight run
+        sessions start unknown)}, 'routes';
+    is_deeply [map { scalar @{$_->{counts}} } values
+        %{$json->{latencies}{decisions}}],
+        [(1 + @{$json->{latencies}{bounds}}) x 4], 'histograms';
+    is_deeply $json->{top}, [], 'nothing is used of a limit';
+    cmp_ok $json->{since}, '<=', $json->{now}, 'times';
+    cmp_ok abs($json->{now} - time), '<', 60, 'it is now';
 
     my $head = req(HEAD => '/status');
     is_deeply [$head->status, $head->body], [200, ''], 'HEAD';
@@ -102,49 +125,71 @@ my $run;
 
 for (['a start', sub { $run = start_run('runs', key => 'alice')
             ->json->{runId} },
-        {'requests.admitted' => 1, 'store.leases' => 1,
+        {decided => 1, 'outcomes.started' => 1, 'routes.start.admitted' => 1,
+        'requests.admitted' => 1, 'store.leases' => 1,
         'store.triggers' => 1}],
      ['a start that is refused', sub { start_run('runs', key => 'alice') },
-        {'requests.refused.concurrency_limited' => 1}],
-     ['a poll', sub { poll($run, key => 'alice') }, {'requests.passed' => 1}],
+        {decided => 1, 'routes.start.refused' => 1,
+        'requests.refused.concurrency_limited' => 1}],
+     ['a poll', sub { poll($run, key => 'alice') }, {'routes.run.passed' => 1,
+        'requests.passed' => 1}],
      ['the end of a run', sub { poll($run, key => 'alice',
             stand_in => {set => {status => 'Failed'}}) },
-        {'requests.passed' => 1, 'store.leases' => -1, 'store.ended' => 1}],
+        {'routes.run.passed' => 1,
+        'requests.passed' => 1, 'store.leases' => -1, 'store.ended' => 1}],
      ['a start that ends at once', sub { start_run('runs', key => 'alice',
             stand_in => {finish => 'now'}) },
-        {'requests.admitted' => 1, 'store.ended' => 1}],
+        {decided => 1, 'outcomes.started' => 1, 'routes.start.admitted' => 1,
+        'requests.admitted' => 1, 'store.ended' => 1}],
      ['a start that the upstream refuses', sub { start_run('runs',
             key => 'alice', stand_in => {status => 400}) },
-        {'requests.admitted' => 1}],
+        {decided => 1, 'outcomes.declined' => 1, 'routes.start.admitted' => 1,
+        'requests.admitted' => 1}],
      ['a delivery', sub { start_run('alpha', key => 'alice',
             headers => ['Idempotency-Key' => 'one']) },
-        {'requests.admitted' => 1, 'store.leases' => 1, 'store.triggers' => 1,
+        {decided => 1, 'outcomes.started' => 1, 'routes.start.admitted' => 1,
+        'requests.admitted' => 1, 'store.leases' => 1, 'store.triggers' => 1,
         'store.deliveries' => 1}],
      ['a duplicate', sub { start_run('alpha', key => 'alice',
             headers => ['Idempotency-Key' => 'one']) },
-        {'requests.replayed' => 1, 'duplicates.done' => 1}],
+        {decided => 1, 'routes.start.replayed' => 1,
+        'requests.replayed' => 1, 'duplicates.done' => 1}],
      ['a method', sub { req(GET => path('alpha')) },
-        {'requests.refused.method_not_allowed' => 1}],
+        {'routes.start.refused' => 1,
+        'requests.refused.method_not_allowed' => 1}],
      ['no key', sub { req(POST => path('alpha')) },
-        {'requests.refused.key_missing' => 1}],
+        {'routes.start.refused' => 1,
+        'requests.refused.key_missing' => 1}],
      ['a path', sub { req(GET => '/v1//') },
-        {'requests.refused.path_not_canonical' => 1}],
+        {'routes.unknown.refused' => 1,
+        'requests.refused.path_not_canonical' => 1}],
      ["another's agent", sub { start_run('beta', key => 'alice') },
-        {'requests.refused.agent_out_of_scope' => 1}],
+        {'routes.start.refused' => 1,
+        'requests.refused.agent_out_of_scope' => 1}],
      ['a body', sub { start_run('alpha', key => 'alice', body => '[') },
-        {'requests.refused.body_invalid' => 1}],
+        {'routes.start.refused' => 1,
+        'requests.refused.body_invalid' => 1}],
      ['a type', sub { start_run('alpha', key => 'alice', body => '{}',
-            type => 'a/b') }, {'requests.refused.content_type' => 1}],
+            type => 'a/b') }, {'routes.start.refused' => 1,
+        'requests.refused.content_type' => 1}],
      ['a rate', sub { start_run('alpha', key => 'alice',
             stand_in => {status => 400}) for 1 .. 5 },
-        {'requests.admitted' => 2, 'requests.refused.rate_limited' => 3}],
+        {decided => 5, 'outcomes.declined' => 2,
+        'routes.start.admitted' => 2, 'routes.start.refused' => 3,
+        'requests.admitted' => 2, 'requests.refused.rate_limited' => 3}],
+     ['a dry run', sub { start_run('dry', key => 'alice',
+            stand_in => {status => 400}) },
+        {decided => 1, 'outcomes.declined' => 1, 'requests.dry_run' => 1,
+        'routes.start.dry_run' => 1, 'store.triggers' => 1}],
      ['an outcome that is not known', sub { start_run('beta', key => 'bob',
             stand_in => {status => 502}) },
-        {'requests.admitted' => 1, 'outcomes.unknown' => 1,
+        {decided => 1, 'routes.start.admitted' => 1,
+        'requests.admitted' => 1, 'outcomes.unknown' => 1,
         'store.leases' => 1, 'store.triggers' => 1}],
      ['a run that is not named', sub { start_run('runs', key => 'alice',
             stand_in => {omit => 'runId'}) },
-        {'requests.admitted' => 1, 'outcomes.unknown' => 1,
+        {decided => 1, 'routes.start.admitted' => 1,
+        'requests.admitted' => 1, 'outcomes.unknown' => 1,
         'outcomes.unbound' => 1, 'store.leases' => 1}])
 {
     my ($name, $code, $expected) = @$_;

@@ -334,6 +334,12 @@ ngx_phrony_redis_finish(ngx_phrony_redis_t *redis,
     if (!command->own && result == NGX_PHRONY_REDIS_ANSWERED) {
         redis->answered++;
 
+        if (command->waited) {
+            ngx_phrony_histogram_add(&counters->trips,
+                                     ngx_phrony_histogram_clock()
+                                     - command->queued);
+        }
+
         if (reply->type == PHRONY_RESP_ERROR) {
             (void) ngx_atomic_fetch_add(&counters->errors, 1);
         }

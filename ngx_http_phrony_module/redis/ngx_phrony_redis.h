@@ -16,6 +16,7 @@
 #include "../core/phrony_resp.h"
 #include "../core/phrony_slot.h"
 #include "../lua/phrony_scripts.h"
+#include "ngx_phrony_histogram.h"
 
 
 /* for a command that any node may answer */
@@ -49,6 +50,9 @@ typedef struct {
     ngx_atomic_t                  refused;      /* not sent: queue full */
     ngx_atomic_t                  redirected;   /* MOVED, ASK */
     ngx_atomic_t                  reloaded;     /* NOSCRIPT */
+    ngx_phrony_histogram_t        trips;        /* of what clients wait for:
+                                                   from the queue to the
+                                                   answer */
 } ngx_phrony_redis_counters_t;
 
 
@@ -116,6 +120,7 @@ struct ngx_phrony_redis_command_s {
 
     ngx_queue_t                   queue;
     uint64_t                      position;     /* in the bytes sent */
+    uint64_t                      queued;       /* us, if waited */
     ngx_msec_t                    expires;      /* there: no answer */
     ngx_msec_t                    deadline;     /* is not tried again */
     unsigned                      attempts:8;

@@ -220,6 +220,8 @@ ngx_phrony_redis_append(ngx_phrony_redis_node_t *node,
     node->nbytes += command->len;
 
     if (command->waited) {
+        command->queued = ngx_phrony_histogram_clock();
+
         node->nwaited++;
         node->timer.cancelable = 0;
     }

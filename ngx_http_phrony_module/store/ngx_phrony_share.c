@@ -8,6 +8,8 @@
 #include "ngx_phrony_trigger.h"
 
 
+static void ngx_phrony_share_learn(ngx_phrony_share_t *share,
+    ngx_phrony_op_t *op);
 static void ngx_phrony_share_level(ngx_phrony_zone_t *zone,
     phrony_window_t *window, const phrony_window_shape_t *shape,
     uint64_t sum);
@@ -148,6 +150,8 @@ ngx_phrony_share_mirror(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
         return;
     }
 
+    ngx_phrony_share_learn(share, op);
+
     if (op->read) {
         ngx_phrony_share_level(zone, &trigger->reads.window,
                                &phrony_window_minute, verdict->minute.sum);
@@ -179,6 +183,37 @@ ngx_phrony_share_mirror(ngx_phrony_zone_t *zone, ngx_phrony_op_t *op,
         refusal->verdict = *verdict;
         ngx_phrony_verdict_quotas(op, refusal->quotas);
     }
+}
+
+
+/* Kept as the quota and 1, so that 0 is no limit and all fits the room. */
+
+static void
+ngx_phrony_share_learn(ngx_phrony_share_t *share, ngx_phrony_op_t *op)
+{
+    ngx_uint_t       i;
+    phrony_limit_t  *limit;
+
+    for (i = 0; i < PHRONY_LIMIT_MAX; i++) {
+
+        if ((i == PHRONY_LIMIT_READS) != op->read) {
+            continue;
+        }
+
+        limit = &op->limits[i];
+
+        share->quotas[i] = limit->set
+                           ? (uint32_t) ngx_min(limit->quota, UINT32_MAX - 1)
+                             + 1
+                           : 0;
+    }
+}
+
+
+int64_t
+ngx_phrony_share_quota(ngx_phrony_share_t *share, phrony_limit_id_t id)
+{
+    return (int64_t) share->quotas[id] - 1;
 }
 
 

@@ -36,6 +36,12 @@ void ngx_phrony_share_free(ngx_phrony_zone_t *zone,
 ngx_uint_t ngx_phrony_share_idle(ngx_phrony_share_t *share, uint64_t now);
 
 
+/* The limit of the trigger when it was last used, or -1 if it has none. */
+
+int64_t ngx_phrony_share_quota(ngx_phrony_share_t *share,
+    phrony_limit_id_t id);
+
+
 /* Slots of the trigger: those held here, and those that Redis holds. */
 
 uint64_t ngx_phrony_share_held(ngx_phrony_trigger_t *trigger, uint64_t now);

@@ -190,6 +190,9 @@ typedef struct {
                                                    told: runs and triggers */
     size_t                     size;            /* bytes */
     size_t                     free;            /* bytes in whole pages */
+    size_t                     cache;           /* bytes of policy records */
+    size_t                     max_cache;
+    time_t                     created;         /* the zone, wall clock */
 } ngx_phrony_snapshot_t;
 
 

@@ -5,6 +5,7 @@
 
 
 #include "ngx_phrony_store_memory.h"
+#include "ngx_phrony_cache.h"
 #include "ngx_phrony_claim.h"
 #include "ngx_phrony_decide.h"
 #include "ngx_phrony_delivery.h"
@@ -296,6 +297,9 @@ ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
     snapshot->untold = root->nuntold;
     snapshot->size = zone->shpool->end - (u_char *) zone->shpool;
     snapshot->free = zone->shpool->pfree * ngx_pagesize;
+    snapshot->cache = root->cache->bytes;
+    snapshot->max_cache = root->cache->max_bytes;
+    snapshot->created = root->created;
 
     ngx_phrony_zone_unlock(zone);
 }

@@ -114,6 +114,7 @@ ngx_phrony_zone_create(ngx_slab_pool_t *shpool, ngx_phrony_origin_t *origin)
     root->max_claim_bytes = size / NGX_PHRONY_ZONE_CLAIMS;
 
     root->origin = *origin;
+    root->created = time(NULL);
 
     ngx_phrony_zone_queues(root);
 

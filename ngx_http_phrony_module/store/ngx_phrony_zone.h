@@ -14,6 +14,7 @@
 #include "../core/phrony_delivery.h"
 #include "../core/phrony_lease.h"
 #include "../core/phrony_reason.h"
+#include "../core/phrony_route.h"
 #include "../core/phrony_uuid.h"
 #include "../core/phrony_window.h"
 #include "../redis/ngx_phrony_redis.h"
@@ -22,7 +23,7 @@
 
 
 #define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
-#define NGX_PHRONY_ZONE_VERSION   4
+#define NGX_PHRONY_ZONE_VERSION   5
 
 #define NGX_PHRONY_ZONE_CLASSES   16
 
@@ -130,6 +131,9 @@ struct ngx_phrony_share_s {
     uint64_t                  elsewhere_until;
     ngx_phrony_refusal_t      start;        /* the last that was refused */
     ngx_phrony_refusal_t      read;
+    uint32_t                  quotas[PHRONY_LIMIT_MAX];     /* as of the last
+                                               start or read, see
+                                               ngx_phrony_share_quota() */
 };
 
 
@@ -206,17 +210,35 @@ typedef struct {
 } ngx_phrony_class_t;
 
 
+/* Who decides on a start or a read: the label of an op that has succeeded. */
+
+typedef enum {
+    NGX_PHRONY_DECIDER_MEMORY = 0,
+    NGX_PHRONY_DECIDER_REDIS,
+    NGX_PHRONY_DECIDER_LOCAL,
+    NGX_PHRONY_DECIDER_NONE,                /* the op has failed */
+    NGX_PHRONY_DECIDER_MAX
+} ngx_phrony_decider_t;
+
+
 /* Counted without the lock. */
 
 typedef struct {
-    ngx_atomic_t              admitted;
-    ngx_atomic_t              passed;
-    ngx_atomic_t              dry_run;
+    ngx_atomic_t              admitted;     /* starts, as the next one */
     ngx_atomic_t              replayed;
+    ngx_atomic_t              passed[PHRONY_ROUTE_MAX];
+    ngx_atomic_t              dry_run[PHRONY_ROUTE_MAX];
+    ngx_atomic_t              refused[PHRONY_ROUTE_MAX][PHRONY_REASON_MAX];
     ngx_atomic_t              duplicates[PHRONY_DUPLICATE_MAX];
-    ngx_atomic_t              refused[PHRONY_REASON_MAX];
+    ngx_atomic_t              started;      /* outcomes of starts; the last
+                                               is among the unknown */
+    ngx_atomic_t              declined;
+    ngx_atomic_t              unreached;
+    ngx_atomic_t              unknown;
     ngx_atomic_t              unbound;      /* 2xx without a usable runId */
-    ngx_atomic_t              unknown;      /* outcomes */
+    ngx_atomic_t              cache_hits;   /* keys whose records were here */
+    ngx_atomic_t              cache_misses;
+    ngx_phrony_histogram_t    decisions[NGX_PHRONY_DECIDER_MAX];
     ngx_atomic_t              asked;        /* at the upstream, by verify */
     ngx_atomic_t              asked_ended;
     ngx_atomic_t              asked_failed;
@@ -289,6 +311,7 @@ typedef struct {
     ngx_uint_t                exhausted;
     ngx_uint_t                repaired;
 
+    time_t                    created;      /* by the wall clock */
     ngx_phrony_counters_t     counters;
     ngx_phrony_redis_counters_t  redis;
 } ngx_phrony_root_t;
