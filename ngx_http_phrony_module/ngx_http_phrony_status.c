@@ -194,7 +194,7 @@ ngx_http_phrony_status_write(ngx_http_request_t *r,
     ngx_http_phrony_text_t *text, ngx_http_phrony_status_format_t format)
 {
     ngx_str_t                     value;
-    ngx_uint_t                    top;
+    ngx_uint_t                    each;
     ngx_http_phrony_figures_t    *figures;
     ngx_http_phrony_main_conf_t  *pmcf;
 
@@ -227,23 +227,23 @@ ngx_http_phrony_status_write(ngx_http_request_t *r,
         return;
     }
 
-    /* one series for each trigger is for those who want it */
-
-    top = (format == NGX_HTTP_PHRONY_STATUS_JSON)
-          || (ngx_http_arg(r, (u_char *) "top", 3, &value) == NGX_OK
-              && value.len == 1 && value.data[0] == '1');
-
     pmcf = ngx_http_get_module_main_conf(r, ngx_http_phrony_module);
 
-    ngx_http_phrony_figures(pmcf, figures, top);
+    ngx_http_phrony_figures(pmcf, figures);
 
     if (format == NGX_HTTP_PHRONY_STATUS_JSON) {
         ngx_http_phrony_status_json(text, figures);
         return;
     }
 
+    /* one series for each trigger is for those who want it */
+
+    each = ngx_http_arg(r, (u_char *) "top", 3, &value) == NGX_OK
+           && value.len == 1 && value.data[0] == '1';
+
     ngx_http_phrony_status_metrics(text, figures,
-                             format == NGX_HTTP_PHRONY_STATUS_OPENMETRICS);
+                              format == NGX_HTTP_PHRONY_STATUS_OPENMETRICS,
+                              each);
 }
 
 

@@ -29,7 +29,7 @@ ngx_str_t  ngx_http_phrony_limits[PHRONY_LIMIT_MAX] = {
 
 void
 ngx_http_phrony_figures(ngx_http_phrony_main_conf_t *pmcf,
-    ngx_http_phrony_figures_t *figures, ngx_uint_t top)
+    ngx_http_phrony_figures_t *figures)
 {
     ngx_phrony_root_t          *root;
     ngx_phrony_top_look_up_pt   look_up;
@@ -50,13 +50,10 @@ ngx_http_phrony_figures(ngx_http_phrony_main_conf_t *pmcf,
 
     figures->counters = root->counters;
     figures->redis = root->redis;
-    figures->top.n = 0;
 
-    if (top) {
-        look_up = figures->cached ? NULL : ngx_http_phrony_figures_look_up;
+    look_up = figures->cached ? NULL : ngx_http_phrony_figures_look_up;
 
-        ngx_phrony_top(&pmcf->zone, &figures->top, look_up, pmcf);
-    }
+    ngx_phrony_top(&pmcf->zone, &figures->top, look_up, pmcf);
 }
 
 

@@ -32,10 +32,10 @@ extern ngx_str_t  ngx_http_phrony_deciders[NGX_PHRONY_DECIDER_MAX];
 extern ngx_str_t  ngx_http_phrony_limits[PHRONY_LIMIT_MAX];
 
 
-/* Gathers the figures; top->n is 0 unless "top" is set. */
+/* Gathers the figures. */
 
 void ngx_http_phrony_figures(ngx_http_phrony_main_conf_t *pmcf,
-    ngx_http_phrony_figures_t *figures, ngx_uint_t top);
+    ngx_http_phrony_figures_t *figures);
 
 /* "start" …, and "unknown" for what is no route. */
 
@@ -49,13 +49,17 @@ ngx_atomic_uint_t ngx_http_phrony_figures_reason(
     ngx_http_phrony_figures_t *figures, phrony_reason_t reason);
 
 
-/* Write them, as JSON, and as text for Prometheus or OpenMetrics. */
+/*
+ * Write them, as JSON, and as text for Prometheus or OpenMetrics: with one
+ * series for each trigger only if "each" is set.
+ */
 
 void ngx_http_phrony_status_json(ngx_http_phrony_text_t *text,
     ngx_http_phrony_figures_t *figures);
 
 void ngx_http_phrony_status_metrics(ngx_http_phrony_text_t *text,
-    ngx_http_phrony_figures_t *figures, ngx_uint_t openmetrics);
+    ngx_http_phrony_figures_t *figures, ngx_uint_t openmetrics,
+    ngx_uint_t each);
 
 
 #endif /* _NGX_HTTP_PHRONY_STATUS_FIGURES_H_INCLUDED_ */

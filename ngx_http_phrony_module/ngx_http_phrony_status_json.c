@@ -69,10 +69,11 @@ ngx_http_phrony_json_store(ngx_http_phrony_text_t *text,
                          "\"leases\":%ui,\"ended\":%ui,\"deliveries\":%ui,"
                          "\"evicted\":%ui,"
                          "\"exhausted\":%ui,\"repaired\":%ui,"
-                         "\"untold\":%ui,\"size\":%uz,\"free\":%uz}",
+                         "\"untold\":%ui,\"size\":%uz,\"free\":%uz,"
+                         "\"held\":%uL}",
                          &figures->store, s->triggers, s->leases, s->ended,
                          s->deliveries, s->evicted, s->exhausted, s->repaired,
-                         s->untold, s->size, s->free);
+                         s->untold, s->size, s->free, figures->top.held);
 }
 
 

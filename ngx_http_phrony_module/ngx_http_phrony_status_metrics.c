@@ -60,7 +60,8 @@ static const char  *ngx_http_phrony_metrics_bounds[] = {
 
 void
 ngx_http_phrony_status_metrics(ngx_http_phrony_text_t *text,
-    ngx_http_phrony_figures_t *figures, ngx_uint_t openmetrics)
+    ngx_http_phrony_figures_t *figures, ngx_uint_t openmetrics,
+    ngx_uint_t each)
 {
     ngx_http_phrony_metrics_t  m;
 
@@ -71,6 +72,10 @@ ngx_http_phrony_status_metrics(ngx_http_phrony_text_t *text,
     ngx_http_phrony_metrics_requests(&m, figures);
     ngx_http_phrony_metrics_starts(&m, &figures->counters);
     ngx_http_phrony_metrics_zone(&m, &figures->zone);
+    ngx_http_phrony_metrics_gauge(&m, "phrony_slots", NULL,
+                         "Unfinished runs and starts in flight of the "
+                         "triggers used last, wherever they were started",
+                         figures->top.held);
 
     if (figures->shared) {
         ngx_http_phrony_metrics_redis(&m, figures);
@@ -79,7 +84,7 @@ ngx_http_phrony_status_metrics(ngx_http_phrony_text_t *text,
     ngx_http_phrony_metrics_policy(&m, figures);
     ngx_http_phrony_metrics_latencies(&m, figures);
 
-    if (figures->top.n) {
+    if (each && figures->top.n) {
         ngx_http_phrony_metrics_top(&m, &figures->top);
     }
 
@@ -214,10 +219,10 @@ ngx_http_phrony_metrics_zone(ngx_http_phrony_metrics_t *m,
     ngx_http_phrony_metrics_gauge(m, "phrony_triggers", NULL,
                          "Triggers in the zone", zone->triggers);
     ngx_http_phrony_metrics_gauge(m, "phrony_leases", NULL,
-                         "Slots held: starts in flight and unfinished runs",
+                         "Slots that are held in the zone",
                          zone->leases);
     ngx_http_phrony_metrics_gauge(m, "phrony_ended_runs", NULL,
-                         "Runs without a slot that are still known",
+                         "Known runs that hold no slot in the zone",
                          zone->ended);
     ngx_http_phrony_metrics_gauge(m, "phrony_deliveries", NULL,
                          "Deliveries that are remembered", zone->deliveries);

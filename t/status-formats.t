@@ -160,7 +160,7 @@ sub same_figures {
 
     $want{"phrony_$_->[0]"} = $json->{store}{$_->[1]} for [triggers =>
         'triggers'], [leases => 'leases'], [ended_runs => 'ended'],
-        [deliveries => 'deliveries'], [zone_size_bytes => 'size'],
+        [deliveries => 'deliveries'], [slots => 'held'], [zone_size_bytes => 'size'],
         [zone_free_bytes => 'free'], [zone_exhaustions_total => 'exhausted'];
     $want{"phrony_policy_records{kind=\"key\"}"} = $json->{policy}{keys};
 
@@ -250,6 +250,7 @@ END
     cmp_ok $trips, '>=', 3, 'round trips';
     cmp_ok $json->{latencies}{redis}{sum}, '>', 0, 'took some time';
     is_deeply $json->{top}[0]{rpm}, {used => 3, limit => 8}, 'the top';
+    is_deeply [@{$json->{store}}{qw(held leases)}], [3, 0], 'Redis has slots';
 
     my $metrics = Phrony::Metrics->parse($shared->client->req(
         GET => '/status?format=openmetrics')->body);

@@ -55,7 +55,7 @@ sub moved (&) {
     $after = status();
 
     delete @$before{qw(version nginx now top)};
-    delete $before->{store}{name};
+    delete @{$before->{store}}{qw(name held)};
 
     $_->{decided} = $_->{latencies}{decisions}{memory}{counts}[0]
         for $before, $after;
@@ -82,7 +82,7 @@ subtest 'the page' => sub {
         [qw(duplicates latencies nginx now outcomes policy requests routes
         since store top verify version)], 'parts';
     is_deeply [sort keys %{$json->{store}}], [qw(deliveries ended evicted
-        exhausted free leases name repaired size triggers untold)], 'store';
+        exhausted free held leases name repaired size triggers untold)], 'store';
     is $json->{store}{name}, 'memory', 'which store';
     is $json->{store}{size}, 4 * 1024 * 1024, 'its size';
     cmp_ok $json->{store}{free}, '>', 3 * 1024 * 1024, 'most of it is free';

@@ -31,6 +31,7 @@ ngx_phrony_top(ngx_phrony_zone_t *zone, ngx_phrony_top_t *top,
     ngx_phrony_top_entry_t  *last, entries[NGX_PHRONY_TOP_STEP], before;
 
     top->n = 0;
+    top->held = 0;
     last = NULL;
 
     for (looked = 0; looked < NGX_PHRONY_TOP_LOOK; looked += n) {
@@ -43,6 +44,7 @@ ngx_phrony_top(ngx_phrony_zone_t *zone, ngx_phrony_top_t *top,
                 look_up(data, &entries[i]);
             }
 
+            top->held += entries[i].used[PHRONY_LIMIT_RUNS];
             entries[i].fill = ngx_phrony_top_fill(&entries[i]);
 
             if (entries[i].fill) {

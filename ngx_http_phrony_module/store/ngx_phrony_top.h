@@ -33,6 +33,7 @@ typedef struct {
 
 
 typedef struct {
+    uint64_t                 held;      /* slots of all that were looked at */
     ngx_uint_t               n;
     ngx_phrony_top_entry_t   entries[NGX_PHRONY_TOP_MAX];
 } ngx_phrony_top_t;
