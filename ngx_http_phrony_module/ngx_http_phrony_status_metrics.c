@@ -27,7 +27,7 @@ static void ngx_http_phrony_metrics_route(ngx_http_phrony_metrics_t *m,
 static void ngx_http_phrony_metrics_starts(ngx_http_phrony_metrics_t *m,
     ngx_phrony_counters_t *counters);
 static void ngx_http_phrony_metrics_zone(ngx_http_phrony_metrics_t *m,
-    ngx_phrony_snapshot_t *zone);
+    ngx_http_phrony_figures_t *figures);
 static void ngx_http_phrony_metrics_redis(ngx_http_phrony_metrics_t *m,
     ngx_http_phrony_figures_t *figures);
 static void ngx_http_phrony_metrics_policy(ngx_http_phrony_metrics_t *m,
@@ -71,11 +71,7 @@ ngx_http_phrony_status_metrics(ngx_http_phrony_text_t *text,
     ngx_http_phrony_metrics_about(&m, figures);
     ngx_http_phrony_metrics_requests(&m, figures);
     ngx_http_phrony_metrics_starts(&m, &figures->counters);
-    ngx_http_phrony_metrics_zone(&m, &figures->zone);
-    ngx_http_phrony_metrics_gauge(&m, "phrony_slots", NULL,
-                         "Unfinished runs and starts in flight of the "
-                         "triggers used last, wherever they were started",
-                         figures->top.held);
+    ngx_http_phrony_metrics_zone(&m, figures);
 
     if (figures->shared) {
         ngx_http_phrony_metrics_redis(&m, figures);
@@ -214,8 +210,12 @@ ngx_http_phrony_metrics_starts(ngx_http_phrony_metrics_t *m,
 
 static void
 ngx_http_phrony_metrics_zone(ngx_http_phrony_metrics_t *m,
-    ngx_phrony_snapshot_t *zone)
+    ngx_http_phrony_figures_t *figures)
 {
+    ngx_phrony_snapshot_t  *zone;
+
+    zone = &figures->zone;
+
     ngx_http_phrony_metrics_gauge(m, "phrony_triggers", NULL,
                          "Triggers in the zone", zone->triggers);
     ngx_http_phrony_metrics_gauge(m, "phrony_leases", NULL,
@@ -241,6 +241,10 @@ ngx_http_phrony_metrics_zone(ngx_http_phrony_metrics_t *m,
                          "Size of the zone", zone->size);
     ngx_http_phrony_metrics_gauge(m, "phrony_zone_free_bytes", "bytes",
                          "Whole free pages of the zone", zone->free);
+    ngx_http_phrony_metrics_gauge(m, "phrony_slots", NULL,
+                         "Unfinished runs and starts in flight of the "
+                         "triggers used last, wherever they were started",
+                         figures->top.held);
 }
 
 
