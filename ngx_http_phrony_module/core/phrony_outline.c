@@ -4,12 +4,7 @@
  */
 
 
-#include "phrony_outline.h"
-
-
-/* Each byte of a word. */
-
-#define PHRONY_OUTLINE_EACH  0x0101010101010101ULL
+#include "phrony_outline_pass.h"
 
 
 static const unsigned char *phrony_outline_structure(
@@ -26,12 +21,6 @@ static inline phrony_outline_state_t phrony_outline_step(
     unsigned char ch);
 static inline phrony_outline_state_t phrony_outline_value(
     phrony_outline_t *outline, unsigned char ch);
-static const unsigned char *phrony_outline_scalar(phrony_outline_t *outline,
-    const unsigned char *p, const unsigned char *last);
-static const unsigned char *phrony_outline_nested(phrony_outline_t *outline,
-    const unsigned char *p, const unsigned char *last);
-static const unsigned char *phrony_outline_string(phrony_outline_t *outline,
-    const unsigned char *p, const unsigned char *last);
 static const unsigned char *phrony_outline_text(phrony_outline_t *outline,
     const unsigned char *p, const unsigned char *last, phrony_str_t *text);
 static const unsigned char *phrony_outline_text_rest(
@@ -39,15 +28,6 @@ static const unsigned char *phrony_outline_text_rest(
     const unsigned char *last, phrony_str_t *text);
 static inline void phrony_outline_end_text(phrony_outline_t *outline,
     phrony_str_t *text);
-static int phrony_outline_is_clean(const phrony_str_t *text);
-
-
-/* What numbers and literals are made of. */
-
-static const unsigned char  phrony_outline_scalars[256] = {
-    ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1,
-    ['-'] = 1, ['+'] = 1, ['.'] = 1
-};
 
 
 void
@@ -110,21 +90,30 @@ phrony_outline_next(phrony_outline_t *outline, phrony_str_t *in,
             break;
 
         case PHRONY_OUTLINE_STRING:
-            p = phrony_outline_string(outline, p, last);
+            p = phrony_outline_pass_string(outline, p, last);
             break;
 
         case PHRONY_OUTLINE_SCALAR:
-            p = phrony_outline_scalar(outline, p, last);
+            p = phrony_outline_pass_scalar(outline, p, last);
             break;
 
         case PHRONY_OUTLINE_NESTED:
-            p = phrony_outline_nested(outline, p, last);
+            p = phrony_outline_pass_nested(outline, p, last);
             break;
 
         case PHRONY_OUTLINE_OTHER:
         case PHRONY_OUTLINE_BROKEN:
             p = last;
             break;
+
+        case PHRONY_OUTLINE_COMMA:
+            p = phrony_outline_pass_members(outline, p, last);
+
+            if (p == last || outline->state != PHRONY_OUTLINE_COMMA) {
+                continue;
+            }
+
+            /* fall through */
 
         default:
             p = phrony_outline_structure(outline, p, last, &event);
@@ -336,78 +325,8 @@ phrony_outline_value(phrony_outline_t *outline, unsigned char ch)
         return PHRONY_OUTLINE_NESTED;
 
     default:
-        return phrony_outline_scalars[ch] ? PHRONY_OUTLINE_SCALAR
-                                          : PHRONY_OUTLINE_BROKEN;
-    }
-}
-
-
-static const unsigned char *
-phrony_outline_scalar(phrony_outline_t *outline, const unsigned char *p,
-    const unsigned char *last)
-{
-    while (p < last && phrony_outline_scalars[*p]) {
-        p++;
-    }
-
-    if (p < last) {
-        outline->state = PHRONY_OUTLINE_COMMA;
-    }
-
-    return p;
-}
-
-
-static const unsigned char *
-phrony_outline_nested(phrony_outline_t *outline, const unsigned char *p,
-    const unsigned char *last)
-{
-    p = phrony_brackets_skip(&outline->brackets, p, last);
-
-    if (outline->brackets.depth == 0) {
-        outline->state = PHRONY_OUTLINE_COMMA;
-    }
-
-    return p;
-}
-
-
-/* Skips the rest of a string; no escape has a quote but as its second byte. */
-
-static const unsigned char *
-phrony_outline_string(phrony_outline_t *outline, const unsigned char *p,
-    const unsigned char *last)
-{
-    if (p < last && outline->escape) {
-        outline->escape = 0;
-        p++;
-    }
-
-    for ( ;; ) {
-
-        /* escapes often come in rows */
-
-        while (last - p >= 2 && *p == '\\') {
-            p += 2;
-        }
-
-        p = phrony_text_plain(p, last);
-
-        if (p == last) {
-            return p;
-        }
-
-        if (*p++ == '"') {
-            outline->state = PHRONY_OUTLINE_COMMA;
-            return p;
-        }
-
-        if (p == last) {
-            outline->escape = 1;
-            return p;
-        }
-
-        p++;
+        return phrony_outline_pass_scalars[ch] ? PHRONY_OUTLINE_SCALAR
+                                               : PHRONY_OUTLINE_BROKEN;
     }
 }
 
@@ -438,7 +357,7 @@ phrony_outline_text(phrony_outline_t *outline, const unsigned char *p,
     text->data = (unsigned char *) p;
 
     if (outline->state == PHRONY_OUTLINE_TEXT
-        && !phrony_outline_is_clean(text))
+        && !phrony_text_is_clean(text))
     {
         text->len = 0;
     }
@@ -478,8 +397,6 @@ phrony_outline_text_rest(phrony_outline_t *outline, const unsigned char *p,
 static inline void
 phrony_outline_end_text(phrony_outline_t *outline, phrony_str_t *text)
 {
-    size_t  i;
-
     if (outline->state == PHRONY_OUTLINE_TEXT
         || outline->state == PHRONY_OUTLINE_TEXT_REST)
     {
@@ -488,47 +405,8 @@ phrony_outline_end_text(phrony_outline_t *outline, phrony_str_t *text)
     }
 
     outline->state = PHRONY_OUTLINE_COLON;
-    outline->member = NULL;
-
-    for (i = 0; i < outline->n; i++) {
-        if (phrony_str_eq(&outline->names[i].name, text)) {
-            outline->member = &outline->names[i];
-            break;
-        }
-    }
+    phrony_outline_pass_find(outline, text);
 
     text->len = 0;
     text->data = NULL;
-}
-
-
-/*
- * Control characters must not stand in a string as they are.  A word has one
- * if in one of its bytes the upper three bits are all clear, that is, if
- * subtracting 1 from these bits alone borrows.
- */
-
-static int
-phrony_outline_is_clean(const phrony_str_t *text)
-{
-    size_t    i;
-    uint64_t  word;
-
-    for (i = 0; text->len - i >= sizeof(word); i += sizeof(word)) {
-        memcpy(&word, text->data + i, sizeof(word));
-        word &= PHRONY_OUTLINE_EACH * 0xe0;
-
-        if ((word - PHRONY_OUTLINE_EACH) & ~word & PHRONY_OUTLINE_EACH * 0x80)
-        {
-            return 0;
-        }
-    }
-
-    for ( /* void */ ; i < text->len; i++) {
-        if (text->data[i] < 0x20) {
-            return 0;
-        }
-    }
-
-    return 1;
 }

@@ -7,6 +7,11 @@
 #include "phrony_text.h"
 
 
+/* Each byte of a word. */
+
+#define PHRONY_TEXT_EACH  0x0101010101010101ULL
+
+
 static void phrony_text_escape(phrony_text_t *text, unsigned char ch);
 static void phrony_text_digit(phrony_text_t *text, unsigned char ch);
 static void phrony_text_code(phrony_text_t *text);
@@ -65,6 +70,37 @@ phrony_text_read(phrony_text_t *text, const unsigned char *p,
     }
 
     return p;
+}
+
+
+/*
+ * A word has a control character if in one of its bytes the upper three bits
+ * are all clear, that is, if subtracting 1 from these bits alone borrows.
+ */
+
+int
+phrony_text_is_clean(const phrony_str_t *text)
+{
+    size_t    i;
+    uint64_t  word;
+
+    for (i = 0; text->len - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, text->data + i, sizeof(word));
+        word &= PHRONY_TEXT_EACH * 0xe0;
+
+        if ((word - PHRONY_TEXT_EACH) & ~word & PHRONY_TEXT_EACH * 0x80)
+        {
+            return 0;
+        }
+    }
+
+    for ( /* void */ ; i < text->len; i++) {
+        if (text->data[i] < 0x20) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -63,6 +63,11 @@ const unsigned char *phrony_text_read(phrony_text_t *text,
     const unsigned char *p, const unsigned char *last);
 
 
+/* Returns 1 if no byte is a control character, below 0x20, else 0. */
+
+int phrony_text_is_clean(const phrony_str_t *text);
+
+
 /* Finds the next quote or backslash; returns "last" if there is none. */
 
 static inline const unsigned char *
