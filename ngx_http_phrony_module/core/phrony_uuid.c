@@ -6,8 +6,12 @@
 
 #include "phrony_uuid.h"
 
+#if (__SSE2__)
+#include <emmintrin.h>
+#endif
 
-#define PHRONY_UUID_DIGIT  0x10
+
+#define PHRONY_UUID_DIGIT  0x10     /* where there is no SSE2 */
 
 #define phrony_uuid_rotate(x, n)  (((x) << (n)) | ((x) >> (64 - (n))))
 
@@ -29,8 +33,21 @@
     } while (0)
 
 
+static inline int phrony_uuid_read(const unsigned char *p,
+    phrony_uuid_t *uuid);
+
+#if (__SSE2__)
+
+static inline uint64_t phrony_uuid_quads(const unsigned char *p,
+    const unsigned char *q);
+static inline int phrony_uuid_values(__m128i *digits);
+
+#endif
+
 static inline uint64_t phrony_uuid_load(const unsigned char *p);
 
+
+#if !(__SSE2__)
 
 /* A digit's value with PHRONY_UUID_DIGIT set, 0 for any other byte. */
 
@@ -42,6 +59,8 @@ static const unsigned char  phrony_uuid_digits[256] = {
     ['A'] = 0x1a, ['B'] = 0x1b, ['C'] = 0x1c, ['D'] = 0x1d, ['E'] = 0x1e,
     ['F'] = 0x1f
 };
+
+#endif
 
 
 /* The two digits of each byte. */
@@ -78,8 +97,6 @@ static const unsigned char  phrony_uuid_places[PHRONY_UUID_LEN] = {
 int
 phrony_uuid_parse(const phrony_str_t *text, phrony_uuid_t *uuid)
 {
-    unsigned              i, high, low, valid;
-    phrony_uuid_t         id;
     const unsigned char  *p;
 
     if (text->len != PHRONY_UUID_TEXT_LEN) {
@@ -91,6 +108,91 @@ phrony_uuid_parse(const phrony_str_t *text, phrony_uuid_t *uuid)
     if (p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-') {
         return -1;
     }
+
+    return phrony_uuid_read(p, uuid);
+}
+
+
+/* Reads the 32 digits, whatever stands between them. */
+
+#if (__SSE2__)
+
+static inline int
+phrony_uuid_read(const unsigned char *p, phrony_uuid_t *uuid)
+{
+    __m128i  first, second;
+
+    first = _mm_set_epi64x((int64_t) phrony_uuid_quads(p + 9, p + 14),
+                           (int64_t) phrony_uuid_quads(p, p + 4));
+    second = _mm_set_epi64x((int64_t) phrony_uuid_quads(p + 28, p + 32),
+                            (int64_t) phrony_uuid_quads(p + 19, p + 24));
+
+    if (!(phrony_uuid_values(&first) & phrony_uuid_values(&second))) {
+        return -1;
+    }
+
+    _mm_storeu_si128((__m128i *) uuid->bytes,
+                     _mm_packus_epi16(first, second));
+
+    return 0;
+}
+
+
+/* Four digits, and four others, as they are in memory. */
+
+static inline uint64_t
+phrony_uuid_quads(const unsigned char *p, const unsigned char *q)
+{
+    uint32_t  low, high;
+
+    memcpy(&low, p, sizeof(low));
+    memcpy(&high, q, sizeof(high));
+
+    return (uint64_t) high << 32 | low;
+}
+
+
+/*
+ * Makes a word of each two of 16 digits, the value of both.  Returns 0 if one
+ * of them is none, else 1.
+ */
+
+static inline int
+phrony_uuid_values(__m128i *digits)
+{
+    __m128i  number, letter, is_number, is_letter, values;
+
+    /* what is less than the first one is above the last one, too: unsigned */
+
+    number = _mm_sub_epi8(*digits, _mm_set1_epi8('0'));
+    is_number = _mm_cmpeq_epi8(_mm_min_epu8(number, _mm_set1_epi8(9)),
+                               number);
+
+    letter = _mm_or_si128(*digits, _mm_set1_epi8(0x20));
+    letter = _mm_sub_epi8(letter, _mm_set1_epi8('a'));
+    is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(5)),
+                               letter);
+
+    letter = _mm_add_epi8(letter, _mm_set1_epi8(10));
+    values = _mm_or_si128(_mm_and_si128(number, is_number),
+                          _mm_and_si128(letter, is_letter));
+
+    /* the first of two is the low byte of a word */
+
+    *digits = _mm_or_si128(_mm_slli_epi16(values, 4),
+                           _mm_srli_epi16(values, 8));
+    *digits = _mm_and_si128(*digits, _mm_set1_epi16(0xff));
+
+    return _mm_movemask_epi8(_mm_or_si128(is_number, is_letter)) == 0xffff;
+}
+
+#else
+
+static inline int
+phrony_uuid_read(const unsigned char *p, phrony_uuid_t *uuid)
+{
+    unsigned       i, high, low, valid;
+    phrony_uuid_t  id;
 
     valid = PHRONY_UUID_DIGIT;
 
@@ -111,6 +213,8 @@ phrony_uuid_parse(const phrony_str_t *text, phrony_uuid_t *uuid)
 
     return 0;
 }
+
+#endif
 
 
 unsigned char *
