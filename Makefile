@@ -11,8 +11,8 @@ export TESTS STATIC_TESTS JOBS
 
 .NOTPARALLEL:
 
-.PHONY: help run test unit fuzz-replay fuzz bench check module phronyctl \
-	deb deb-test asan compat clean
+.PHONY: help run test unit fuzz-replay fuzz bench check pictures module \
+	phronyctl deb deb-test asan compat clean
 
 help:
 	@echo "make run          the quick start, on 127.0.0.1:8080"
@@ -28,6 +28,7 @@ help:
 	@echo "make asan         nginx and module with sanitizers, build/asan"
 	@echo "make compat       with newer nginx (COMPAT='trixie sid', or DIR),"
 	@echo "                  and other Redis (SERVERS='valkey@sid', or DIR)"
+	@echo "make pictures     measures anew what docs/limits.md shows"
 	@echo "make bench        compares with plain proxy_pass"
 	@echo "make clean        removes build/"
 	@echo "TESTS='t/a.t t/b.t' names the black-box tests to run."
@@ -53,6 +54,12 @@ bench:
 	@tools/install-packages bench
 	@tools/build module
 	@bench/run
+
+pictures:
+	@tools/install-packages test
+	@tools/build module
+	@tools/measure-limits
+	@tools/make-pictures
 
 check:
 	@tools/install-packages check
