@@ -204,8 +204,15 @@ wait_for { start_run('runs', key => 'alice', stand_in => {status => 400})
     ->status == 400 } 10, 'the lease of the unnamed run to expire';
 is status()->{store}{leases} <= 1, 1, 'leases that expired are not counted';
 
+my $before = status();
+
 ok $nginx->reload, 'reload';
-is status()->{requests}{refused}{rate_limited}, 3, 'the counters stand';
+
+my $after = status();
+
+is $after->{requests}{refused}{rate_limited}, 3, 'the counters stand';
+is_deeply [@$after{qw(routes latencies outcomes since)}],
+    [@$before{qw(routes latencies outcomes since)}], 'all of them';
 
 
 done_testing();
