@@ -103,6 +103,7 @@ ngx_http_phrony_create_loc_conf(ngx_conf_t *cf)
     plcf->max_body = NGX_CONF_UNSET_SIZE;
     plcf->bytes_per_token = NGX_CONF_UNSET;
     plcf->dry_run = NGX_CONF_UNSET;
+    plcf->ingress_maxlen = NGX_CONF_UNSET_UINT;
     plcf->log_level = NGX_CONF_UNSET_UINT;
     plcf->headers = NGX_CONF_UNSET;
 
@@ -134,6 +135,7 @@ ngx_http_phrony_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, 1024 * 1024);
     ngx_conf_merge_value(conf->bytes_per_token, prev->bytes_per_token, 4);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
+    ngx_conf_merge_uint_value(conf->ingress_maxlen, prev->ingress_maxlen, 0);
     ngx_conf_merge_uint_value(conf->log_level, prev->log_level,
                               NGX_LOG_WARN);
     ngx_conf_merge_value(conf->headers, prev->headers, 1);

@@ -17,6 +17,7 @@
 #include "ngx_http_phrony_digest.h"
 #include "ngx_http_phrony_filter.h"
 #include "ngx_http_phrony_headers.h"
+#include "ngx_http_phrony_ingress.h"
 #include "ngx_http_phrony_redis.h"
 #include "ngx_http_phrony_variables.h"
 #include "ngx_http_phrony_worker.h"
@@ -251,6 +252,13 @@ static ngx_command_t  ngx_http_phrony_commands[] = {
       offsetof(ngx_http_phrony_loc_conf_t, dry_run),
       NULL },
 
+    { ngx_string("phrony_ingress_log"),
+      NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE12,
+      ngx_http_phrony_ingress_log,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("phrony_log_level"),
       NGX_HTTP_PHRONY_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -347,6 +355,9 @@ ngx_http_phrony_postconfiguration(ngx_conf_t *cf)
         != NGX_OK
         || ngx_http_phrony_handler_add(cf, NGX_HTTP_PRECONTENT_PHASE,
                                        ngx_http_phrony_admit_handler)
+           != NGX_OK
+        || ngx_http_phrony_handler_add(cf, NGX_HTTP_LOG_PHASE,
+                                       ngx_http_phrony_ingress_handler)
            != NGX_OK)
     {
         return NGX_ERROR;

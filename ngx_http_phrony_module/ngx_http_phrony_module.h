@@ -129,6 +129,7 @@ typedef struct {
     size_t                       max_body;
     ngx_int_t                    bytes_per_token;
     ngx_flag_t                   dry_run;
+    ngx_uint_t                   ingress_maxlen;    /* 0: no log in Redis */
     ngx_uint_t                   log_level;
     ngx_flag_t                   headers;
     ngx_str_t                    realm;

@@ -173,11 +173,13 @@ ngx_http_phrony_json_starts(ngx_http_phrony_text_t *text,
                          "},\"outcomes\":{\"started\":%uA,\"declined\":%uA,"
                          "\"unreached\":%uA,\"unknown\":%uA,\"unbound\":%uA},"
                          "\"verify\":{\"asked\":%uA,\"ended\":%uA,"
-                         "\"failed\":%uA}",
+                         "\"failed\":%uA},"
+                         "\"ingress\":{\"logged\":%uA,\"dropped\":%uA}",
                          counters->started, counters->declined,
                          counters->unreached, counters->unknown,
                          counters->unbound, counters->asked,
-                         counters->asked_ended, counters->asked_failed);
+                         counters->asked_ended, counters->asked_failed,
+                         counters->logged, counters->dropped);
 }
 
 

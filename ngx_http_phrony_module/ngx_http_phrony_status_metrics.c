@@ -205,6 +205,13 @@ ngx_http_phrony_metrics_starts(ngx_http_phrony_metrics_t *m,
     ngx_http_phrony_metrics_counter(m, "phrony_verify_failures",
                          "Questions without a usable answer",
                          counters->asked_failed);
+
+    ngx_http_phrony_metrics_counter(m, "phrony_ingress_logged",
+                         "Attempts that were put into Redis",
+                         counters->logged);
+    ngx_http_phrony_metrics_counter(m, "phrony_ingress_dropped",
+                         "Attempts that may not be there",
+                         counters->dropped);
 }
 
 

@@ -7,6 +7,7 @@
 #include "ngx_http_phrony_variables.h"
 #include "ngx_http_phrony_authorize.h"
 #include "ngx_http_phrony_verify.h"
+#include "core/phrony_hint.h"
 
 
 typedef enum {
@@ -24,8 +25,6 @@ static ngx_int_t ngx_http_phrony_variable_id(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static const phrony_uuid_t *ngx_http_phrony_id(ngx_http_phrony_ctx_t *ctx,
     ngx_http_phrony_id_t id);
-static const phrony_uuid_t *ngx_http_phrony_run_id(
-    ngx_http_phrony_ctx_t *ctx);
 static ngx_int_t ngx_http_phrony_variable_outcome(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_reason(ngx_http_request_t *r,
@@ -42,8 +41,10 @@ static ngx_int_t ngx_http_phrony_variable_verify_run_id(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_verify_path(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_http_phrony_ctx_t *ngx_http_phrony_variable_ctx(
-    ngx_http_request_t *r);
+static ngx_int_t ngx_http_phrony_variable_client(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_phrony_variable_user_agent(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_phrony_variable_set(ngx_http_variable_value_t *v,
     const u_char *text, size_t len);
 
@@ -101,17 +102,23 @@ static ngx_http_variable_t  ngx_http_phrony_variables[] = {
     { ngx_string("phrony_verify_path"), NULL,
       ngx_http_phrony_variable_verify_path, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("phrony_client"), NULL, ngx_http_phrony_variable_client,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("phrony_user_agent"), NULL,
+      ngx_http_phrony_variable_user_agent, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
       ngx_http_null_variable
 };
 
 
-static ngx_str_t  ngx_http_phrony_outcomes[] = {
-    ngx_null_string,
-    ngx_string("admitted"),
-    ngx_string("passed"),
-    ngx_string("refused"),
-    ngx_string("dry_run"),
-    ngx_string("replayed")
+static const phrony_str_t  ngx_http_phrony_outcomes[] = {
+    phrony_str(""),
+    phrony_str("admitted"),
+    phrony_str("passed"),
+    phrony_str("refused"),
+    phrony_str("dry_run"),
+    phrony_str("replayed")
 };
 
 
@@ -142,7 +149,7 @@ ngx_http_phrony_variable_route(ngx_http_request_t *r,
     const phrony_str_t     *name;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -162,7 +169,7 @@ ngx_http_phrony_variable_id(ngx_http_request_t *r,
     const phrony_uuid_t    *uuid;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     uuid = ctx ? ngx_http_phrony_id(ctx, (ngx_http_phrony_id_t) data)
                : NULL;
@@ -212,9 +219,7 @@ ngx_http_phrony_id(ngx_http_phrony_ctx_t *ctx, ngx_http_phrony_id_t id)
 }
 
 
-/* The path's or, once the answer to a start was read, the new run's. */
-
-static const phrony_uuid_t *
+const phrony_uuid_t *
 ngx_http_phrony_run_id(ngx_http_phrony_ctx_t *ctx)
 {
     if (ctx->route.has_run) {
@@ -235,18 +240,25 @@ static ngx_int_t
 ngx_http_phrony_variable_outcome(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t              *outcome;
+    const phrony_str_t     *outcome;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
     }
 
-    outcome = &ngx_http_phrony_outcomes[ctx->outcome];
+    outcome = ngx_http_phrony_outcome_name(ctx->outcome);
 
     return ngx_http_phrony_variable_set(v, outcome->data, outcome->len);
+}
+
+
+const phrony_str_t *
+ngx_http_phrony_outcome_name(ngx_http_phrony_outcome_t outcome)
+{
+    return &ngx_http_phrony_outcomes[outcome];
 }
 
 
@@ -257,7 +269,7 @@ ngx_http_phrony_variable_reason(ngx_http_request_t *r,
     const phrony_str_t     *code;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL || ctx->reason == PHRONY_REASON_NONE) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -276,7 +288,7 @@ ngx_http_phrony_variable_duplicate(ngx_http_request_t *r,
     const phrony_str_t     *name;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL || !ctx->asked) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -296,7 +308,7 @@ ngx_http_phrony_variable_remaining(ngx_http_request_t *r,
     phrony_limit_t         *limit;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL || !ctx->counted || !ctx->op.limits[data].set) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -321,7 +333,7 @@ ngx_http_phrony_variable_store(ngx_http_request_t *r,
     ngx_str_t              *label;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL || !ctx->counted) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -342,7 +354,7 @@ ngx_http_phrony_variable_store_time(ngx_http_request_t *r,
     u_char                 *p;
     ngx_http_phrony_ctx_t  *ctx;
 
-    ctx = ngx_http_phrony_variable_ctx(r->main);
+    ctx = ngx_http_phrony_variables_ctx(r->main);
 
     if (ctx == NULL || !ctx->asked) {
         return ngx_http_phrony_variable_set(v, NULL, 0);
@@ -400,6 +412,93 @@ ngx_http_phrony_variable_verify_path(ngx_http_request_t *r,
 }
 
 
+static ngx_int_t
+ngx_http_phrony_variable_client(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, PHRONY_HINT_ADDRESS_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_variable_set(v, p,
+                                        ngx_http_phrony_client(r, p) - p);
+}
+
+
+/* That of now, which realip may have set. */
+
+u_char *
+ngx_http_phrony_client(ngx_http_request_t *r, u_char *p)
+{
+    struct sockaddr      *sa;
+    phrony_address_t      address;
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
+
+    sa = r->connection->sockaddr;
+
+    switch (sa->sa_family) {
+
+    case AF_INET:
+        sin = (struct sockaddr_in *) sa;
+        phrony_address_set(&address, (u_char *) &sin->sin_addr, 4);
+        break;
+
+#if (NGX_HAVE_INET6)
+    case AF_INET6:
+        sin6 = (struct sockaddr_in6 *) sa;
+        phrony_address_set(&address, sin6->sin6_addr.s6_addr, 16);
+        break;
+#endif
+
+    default:
+        return p;
+    }
+
+    return phrony_hint_address(p, &address);
+}
+
+
+static ngx_int_t
+ngx_http_phrony_variable_user_agent(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, PHRONY_HINT_AGENT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_phrony_variable_set(v, p,
+                                        ngx_http_phrony_user_agent(r, p) - p);
+}
+
+
+u_char *
+ngx_http_phrony_user_agent(ngx_http_request_t *r, u_char *p)
+{
+    phrony_str_t      agent;
+    ngx_table_elt_t  *h;
+
+    h = r->headers_in.user_agent;
+
+    if (h == NULL) {
+        return p;
+    }
+
+    agent.data = h->value.data;
+    agent.len = h->value.len;
+
+    return phrony_hint_agent(p, &agent);
+}
+
+
 /*
  * Before the ACCESS phase, as for a key of limit_req, steps 1 to 6 are taken
  * for the variable alone: the phase takes them again, since a module between
@@ -407,8 +506,8 @@ ngx_http_phrony_variable_verify_path(ngx_http_request_t *r,
  * what the policy or the store does not know at once is not found then.
  */
 
-static ngx_http_phrony_ctx_t *
-ngx_http_phrony_variable_ctx(ngx_http_request_t *r)
+ngx_http_phrony_ctx_t *
+ngx_http_phrony_variables_ctx(ngx_http_request_t *r)
 {
     ngx_http_phrony_ctx_t       *ctx;
     ngx_http_phrony_loc_conf_t  *plcf;

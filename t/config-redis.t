@@ -79,6 +79,9 @@ my %accepted = (
         'phrony_redis redis+sentinel://127.0.0.1,127.0.0.2:26380/main/1;',
     'a cluster' => 'phrony_redis redis+cluster://127.0.0.1,[::1]:7000;',
     'TLS, unverified' => "$tls phrony_redis_ssl_verify off;",
+    'a log of attempts' => "$url phrony_ingress_log redis;",
+    'so many of them' => "$url phrony_ingress_log redis maxlen=1000000;",
+    'none of them' => 'phrony_ingress_log off;',
     'a name that only the resolver knows' =>
         'resolver 127.0.0.1; phrony_redis redis://redis.example.invalid;',
 );
@@ -125,6 +128,28 @@ refused('an empty one', "$url phrony_redis_password_file $empty;",
     qr/"\Q$empty\E" must hold a password of 1 to 4096 bytes/);
 refused('a long one', "$url phrony_redis_password_file $long;",
     qr/"\Q$long\E" must hold a password of 1 to 4096 bytes/);
+
+# the ingress log
+
+refused('a log without Redis', 'phrony_ingress_log redis;',
+    qr/"phrony_ingress_log" in .* requires "phrony_redis"/,
+    'phrony_ingress_log');
+refused('a log elsewhere', "$url\nphrony_ingress_log file;",
+    qr/invalid parameter "file", it must be off or redis \[maxlen=n\]/,
+    'phrony_ingress_log');
+refused('off, and how', "$url\nphrony_ingress_log off maxlen=1;",
+    qr/invalid parameter "maxlen=1", it must be off or redis/,
+    'phrony_ingress_log');
+refused('two logs', "$url\nphrony_ingress_log redis;\n"
+    . 'phrony_ingress_log off;',
+    qr/"phrony_ingress_log" directive is duplicate/,
+    'phrony_ingress_log off');
+
+for my $value (qw(maxlen=0 maxlen=1000001 maxlen= maxlen=x maxlen=-1 max=1)) {
+    refused($value, "$url\nphrony_ingress_log redis $value;",
+        qr/invalid parameter "$value", it must be maxlen=n with n from 1 to 1000000/,
+        'phrony_ingress_log');
+}
 
 # settings
 

@@ -79,7 +79,7 @@ subtest 'the page' => sub {
     like $r->body, qr/\}\n\z/, 'ends its line';
     like $json->{version}, qr/\A\d+\.\d+\.\d+\z/, 'version';
     is_deeply [sort keys %$json],
-        [qw(duplicates latencies nginx now outcomes policy requests routes
+        [qw(duplicates ingress latencies nginx now outcomes policy requests routes
         since store top verify version)], 'parts';
     is_deeply [sort keys %{$json->{store}}], [qw(deliveries ended evicted
         exhausted free held leases name repaired size triggers untold)], 'store';
@@ -95,6 +95,7 @@ subtest 'the page' => sub {
         done => 0, unknown => 0}, 'duplicates';
     cmp_ok scalar keys %{$json->{requests}{refused}}, '>=', 22,
         'every reason';
+    is_deeply $json->{ingress}, {logged => 0, dropped => 0}, 'ingress';
     is_deeply $json->{outcomes}, {map { $_ => 0 } qw(declined started unbound
         unknown unreached)}, 'outcomes';
     is_deeply $json->{routes}, {map { $_ => {map { $_ => 0 } qw(admitted

@@ -47,6 +47,7 @@ ngx_phrony_encode_free(ngx_phrony_encoder_t *encoder)
     ngx_free(encoder->get.bytes.data);
     ngx_free(encoder->deliver.bytes.data);
     ngx_free(encoder->suspects.bytes.data);
+    ngx_free(encoder->ingress.bytes.data);
 }
 
 

@@ -36,6 +36,7 @@ typedef struct {
     ngx_phrony_template_t      get;
     ngx_phrony_template_t      deliver;         /* of ngx_phrony_receipt.c */
     ngx_phrony_template_t      suspects;        /* of ngx_phrony_suspect.c */
+    ngx_phrony_template_t      ingress;         /* of ngx_phrony_ingress.c */
     ngx_phrony_template_t      set[NGX_PHRONY_NEWS_DIGITS + 1];
 } ngx_phrony_encoder_t;
 

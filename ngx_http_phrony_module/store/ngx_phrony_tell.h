@@ -66,6 +66,7 @@ struct ngx_phrony_teller_s {
     ngx_uint_t              batching;   /* what is sent belongs to a batch */
     ngx_uint_t              telling;    /* commands of it in flight */
     ngx_uint_t              paused;     /* one failed: none for now */
+    ngx_uint_t              logging;    /* entries of logs in flight */
 };
 
 

@@ -23,7 +23,7 @@
 
 
 #define NGX_PHRONY_ZONE_MAGIC     0x5048524f4e590001
-#define NGX_PHRONY_ZONE_VERSION   5
+#define NGX_PHRONY_ZONE_VERSION   6
 
 #define NGX_PHRONY_ZONE_CLASSES   16
 
@@ -242,6 +242,8 @@ typedef struct {
     ngx_atomic_t              asked;        /* at the upstream, by verify */
     ngx_atomic_t              asked_ended;
     ngx_atomic_t              asked_failed;
+    ngx_atomic_t              logged;       /* attempts, in Redis */
+    ngx_atomic_t              dropped;      /* those that may not be there */
 } ngx_phrony_counters_t;
 
 
