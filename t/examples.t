@@ -163,7 +163,7 @@ sub works {
 
     status_page($port{8090}) if $port{8090};
 
-    my $log = join '', map { slurp($_) } glob $nginx->dir . '/*.log';
+    my $log = join q(), map { slurp($_) } glob $nginx->dir . "/*.{log,json}";
     my $run = $r->json->{runId};
 
     like $log, qr/\Q$run/, 'the log names the run';
