@@ -98,7 +98,7 @@ for my $scheme (qw(light dark)) {
 
         my $json = figures();
 
-        like text('about'), qr/\Amodule\ \Q$json->{version}\E,\ nginx\
+        like text('about'), qr/\Amodule\ \Q$json->{version}\E,\ nginx\x20
             \Q$json->{nginx}\E,\ store\ redis,/x, 'versions';
         like text('state'), qr/\Aas of /, 'up to date';
 
