@@ -45,29 +45,37 @@ static int usage(void);
 static const setting_t  settings[] = {
 
     /* name, gateways, workers, of which they are, starts, limit, allow,
-       losses, crashes, polls, expiries */
+       losses, crashes, polls, expiries, lists */
 
-    { "crowd",     2, 2, { 0, 1, 0 }, 3, 1, 0, 0, 0, 1, 1 },
-    { "pairs",     2, 2, { 0, 1, 0 }, 3, 2, 0, 0, 0, 2, 0 },
-    { "lost",      2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 0, 1, 0 },
-    { "slow",      2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 0, 0, 1 },
-    { "workers",   2, 3, { 0, 0, 1 }, 2, 1, 0, 1, 0, 0, 0 },
-    { "twins",     1, 2, { 0, 0, 0 }, 2, 1, 0, 1, 0, 0, 0 },
-    { "both",      2, 2, { 0, 1, 0 }, 2, 2, 0, 1, 0, 0, 0 },
-    { "room",      1, 1, { 0, 0, 0 }, 2, 2, 0, 1, 0, 0, 0 },
-    { "twice",     1, 2, { 0, 0, 0 }, 1, 1, 0, 2, 0, 0, 0 },
-    { "polled",    1, 2, { 0, 0, 0 }, 1, 1, 0, 1, 0, 2, 1 },
-    { "killed",    2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 1, 0, 0 },
-    { "restarts",  2, 2, { 0, 1, 0 }, 2, 1, 0, 0, 1, 1, 1 },
-    { "allow",     2, 2, { 0, 1, 0 }, 2, 1, 1, 1, 0, 1, 0 },
-    { NULL,        0, 0, { 0, 0, 0 }, 0, 0, 0, 0, 0, 0, 0 }
+    { "crowd",     2, 2, { 0, 1, 0 }, 3, 1, 0, 0, 0, 1, 1, 0 },
+    { "pairs",     2, 2, { 0, 1, 0 }, 3, 2, 0, 0, 0, 2, 0, 0 },
+    { "lost",      2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 0, 1, 0, 0 },
+    { "slow",      2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 0, 0, 1, 0 },
+    { "workers",   2, 3, { 0, 0, 1 }, 2, 1, 0, 1, 0, 0, 0, 0 },
+    { "twins",     1, 2, { 0, 0, 0 }, 2, 1, 0, 1, 0, 0, 0, 0 },
+    { "both",      2, 2, { 0, 1, 0 }, 2, 2, 0, 1, 0, 0, 0, 0 },
+    { "room",      1, 1, { 0, 0, 0 }, 2, 2, 0, 1, 0, 0, 0, 0 },
+    { "twice",     1, 2, { 0, 0, 0 }, 1, 1, 0, 2, 0, 0, 0, 0 },
+    { "polled",    1, 2, { 0, 0, 0 }, 1, 1, 0, 1, 0, 2, 1, 0 },
+    { "killed",    2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 1, 0, 0, 0 },
+    { "restarts",  2, 2, { 0, 1, 0 }, 2, 1, 0, 0, 1, 1, 1, 0 },
+    { "allow",     2, 2, { 0, 1, 0 }, 2, 1, 1, 1, 0, 1, 0, 0 },
+    { "asked",     2, 2, { 0, 1, 0 }, 3, 2, 0, 0, 0, 1, 0, 1 },
+    { "listed",    2, 2, { 0, 1, 0 }, 2, 2, 0, 0, 0, 1, 1, 1 },
+    { "sought",    2, 2, { 0, 1, 0 }, 2, 2, 0, 1, 0, 0, 0, 1 },
+    { "orphans",   2, 2, { 0, 1, 0 }, 2, 2, 0, 0, 1, 1, 0, 1 },
+    { "late",      1, 1, { 0, 0, 0 }, 3, 2, 0, 0, 0, 1, 1, 1 },
+    { "strays",    2, 2, { 0, 1, 0 }, 2, 2, 1, 1, 0, 0, 0, 1 },
+    { "aged",      1, 1, { 0, 0, 0 }, 2, 2, 0, 0, 1, 1, 1, 1 },
+    { NULL,        0, 0, { 0, 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0 }
 };
 
 
 static const char  *rules[RULES] = {
     "limit", "tombstone", "stays-ended", "one-slot", "expiry", "give-back",
     "abandon", "not-released", "own-abandoned", "tell-again", "doubt", "told",
-    "each-lease", "end-told", "unleased", "kept-end"
+    "each-lease", "end-told", "unleased", "kept-end", "not-known", "answered",
+    "heard", "remembered", "since", "admitted", "over"
 };
 
 

@@ -14,13 +14,17 @@
 
 static int limit_holds(const state_t *s);
 static int slots_stay(const state_t *s);
+static unsigned live(const state_t *s, uint16_t *runs);
 static int is_live(const state_t *s, unsigned i);
+static int is_found(const state_t *s, unsigned i);
+static unsigned run_of(const state_t *s, unsigned i);
 static int nothing_returns(const state_t *s);
 static int all_is_freed(const state_t *s);
 static void deliver(state_t *s, unsigned w);
 static int one_slot_each(const state_t *s);
 static int again_is_nothing(const state_t *s);
 static int all_is_given_back(const state_t *s);
+static int slots_suffice(const state_t *s);
 static int is_quiet(const state_t *s);
 
 
@@ -50,28 +54,82 @@ invariant(const state_t *s, unsigned mask)
 static int
 limit_holds(const state_t *s)
 {
-    unsigned  i, n;
     uint16_t  runs;
 
-    runs = 0;
+    return live(s, &runs) <= setting->limit;
+}
+
+
+/* Returns how many there are; in "runs" are those that have begun. */
+
+static unsigned
+live(const state_t *s, uint16_t *runs)
+{
+    unsigned  i, n, excused;
+    uint16_t  expired;
+
+    *runs = 0;
     n = 0;
+    expired = 0;
 
     for (i = 0; i < setting->starts; i++) {
+
+        if (is_found(s, i)) {
+            expired |= s->expired & (BIT(LEASE(i)) | BIT(RUN(run_of(s, i))));
+        }
 
         if (!is_live(s, i)) {
             continue;
         }
 
-        if (s->start[i].phase == PROXIED) {
+        if (s->start[i].phase == PROXIED && s->run[i].truth == NEVER) {
             n++;
             continue;
         }
 
-        runs |= (s->start[i].outcome == IN_DOUBT)
-                ? BIT(i) : BIT(s->start[i].outcome - NAMED);
+        *runs |= BIT(run_of(s, i));
     }
 
-    return n + redis_held(runs) <= setting->limit;
+    n += redis_held(*runs);
+    excused = redis_held(expired);
+
+    return (n > excused) ? n - excused : 0;
+}
+
+
+/* The run that was named, or else that it may have begun. */
+
+static unsigned
+run_of(const state_t *s, unsigned i)
+{
+    const start_t  *st;
+
+    st = &s->start[i];
+
+    if (st->phase == SETTLED && st->outcome >= NAMED) {
+        return st->outcome - NAMED;
+    }
+
+    return i;
+}
+
+
+/*
+ * Starts whose run nobody has named, or who heard it died, where lists are
+ * read: their slots are each other's, and so is the time that runs out.
+ */
+
+static int
+is_found(const state_t *s, unsigned i)
+{
+    const start_t  *st;
+
+    st = &s->start[i];
+
+    return setting->lists && st->lease == BY_REDIS
+           && (st->phase == PROXIED
+               || (st->phase == SETTLED && st->outcome != REFUSED
+                   && (st->outcome == IN_DOUBT || st->crashed)));
 }
 
 
@@ -88,12 +146,14 @@ is_live(const state_t *s, unsigned i)
 
     st = &s->start[i];
 
-    if (st->lease != BY_REDIS || (s->expired & BIT(LEASE(i)))) {
+    if (st->lease != BY_REDIS
+        || ((s->expired & BIT(LEASE(i))) && !is_found(s, i)))
+    {
         return 0;
     }
 
     if (st->phase == PROXIED) {
-        return 1;
+        return s->run[i].truth != OVER;
     }
 
     if (st->outcome == IN_DOUBT) {
@@ -106,7 +166,8 @@ is_live(const state_t *s, unsigned i)
 
     k = st->outcome - NAMED;
 
-    return s->run[k].truth == RUNNING && !(s->expired & BIT(RUN(k)));
+    return s->run[k].truth == RUNNING
+           && (!(s->expired & BIT(RUN(k))) || is_found(s, i));
 }
 
 
@@ -306,6 +367,10 @@ slots_stay(const state_t *s)
 {
     unsigned  i, ids;
 
+    if (setting->lists) {
+        return slots_suffice(s);
+    }
+
     for (i = 0; i < setting->starts; i++) {
 
         if (!is_live(s, i)) {
@@ -324,6 +389,38 @@ slots_stay(const state_t *s)
     }
 
     return 1;
+}
+
+
+/*
+ * Where lists are read a lease may have become the run of another: there are
+ * as many slots, by leases of starts or by these runs.
+ */
+
+static int
+slots_suffice(const state_t *s)
+{
+    unsigned  i, n;
+    uint16_t  runs, ids;
+
+    n = live(s, &runs);
+    ids = 0;
+
+    for (i = 0; i < setting->starts; i++) {
+
+        if (s->start[i].lease == BY_REDIS
+            && (s->start[i].phase == PROXIED
+                || s->start[i].outcome != REFUSED))
+        {
+            ids |= BIT(LEASE(i));
+        }
+
+        if (runs & BIT(i)) {
+            ids |= BIT(RUN(i));
+        }
+    }
+
+    return redis_held(s->held & ids) >= n;
 }
 
 

@@ -34,6 +34,10 @@
 
 #define BIT(id)   (1u << (id))
 
+/* a start whose lease holds a slot, and a run that may belong to it */
+
+#define PAIR(i, k)  (1u << ((i) * STARTS + (k)))
+
 
 /* A message, one byte; its parts are "what", a start or run, and a lease. */
 
@@ -81,7 +85,13 @@ enum {
 /* of a run: the lease that Redis may know it by */
 
 #define WITH(lease)  (((lease) + 1) << 5)
-#define BY(record)   (((record) >> 5) ? ((record) >> 5) - 1 : NONE)
+#define BY(record)                                                            \
+    (((record) & HERE) == 0 || ((record) & HERE) == HERE                      \
+     ? NONE : ((record) >> 5) - 1)
+
+/* ... or that its slot was taken here, by a lease that Redis never knew */
+
+#define HERE  (7 << 5)
 
 
 /* A client's start, as its worker sees it. */
@@ -163,7 +173,12 @@ typedef struct {
     uint8_t    crashes;
     uint8_t    polls;
     uint8_t    expiries;
-    uint8_t    pad[6];      /* to a multiple of 8, see hash() */
+
+    /* pairs: the run began later; a list says that it goes on, or is over */
+
+    uint16_t   since;
+    uint16_t   found;
+    uint16_t   found_over;
 } state_t;
 
 
@@ -186,6 +201,13 @@ typedef enum {
     RULE_END_TOLD,
     RULE_UNLEASED,
     RULE_KEPT_END,
+    RULE_NOT_KNOWN,
+    RULE_ANSWERED,
+    RULE_HEARD,
+    RULE_REMEMBERED,
+    RULE_SINCE,
+    RULE_ADMITTED,
+    RULE_OVER,
     RULES
 } rule_t;
 
@@ -204,6 +226,7 @@ typedef struct {
     unsigned     crashes;
     unsigned     polls;
     unsigned     expiries;
+    unsigned     lists;         /* the upstream is asked for its sessions */
 } setting_t;
 
 extern const setting_t  *setting;
@@ -215,12 +238,14 @@ int broken(rule_t rule);
 
 /*
  * redis.c: what the scripts do.  redis_admit() returns 1 if the start has its
- * slot, else 0; redis_carry_out() takes the next message of a connection.
+ * slot, else 0; redis_carry_out() takes the next message of a connection;
+ * redis_found() is told of a lease and a run that has ended maybe.
  */
 
 void redis_carry_out(state_t *s, unsigned w);
 int redis_admit(state_t *s, unsigned start);
 void redis_news(state_t *s, unsigned message);
+void redis_found(state_t *s, unsigned lease, unsigned run, int over);
 unsigned redis_held(uint16_t ids);
 
 
@@ -241,6 +266,16 @@ void zone_settle(state_t *s, unsigned start, int run, int ended);
 void zone_poll(state_t *s, unsigned w, unsigned run);
 void zone_tell(state_t *s, unsigned w, unsigned id);
 void zone_gone(state_t *s, unsigned gateway);
+
+
+/*
+ * list.c: what the agent's sessions, a list that the upstream makes, may say.
+ * list_began() notes that a run begins; list_read() adds to the state what a
+ * list that is made now would say.
+ */
+
+void list_began(state_t *s, unsigned run);
+void list_read(state_t *s);
 
 
 /*

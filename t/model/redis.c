@@ -109,6 +109,31 @@ redis_news(state_t *s, unsigned message)
 }
 
 
+/* F and G: nothing, unless the lease holds a slot and the run is unknown. */
+
+void
+redis_found(state_t *s, unsigned lease, unsigned run, int over)
+{
+    if (!(s->held & BIT(lease))) {
+        return;
+    }
+
+    if (((s->held | s->ended) & BIT(RUN(run))) && !broken(RULE_NOT_KNOWN)) {
+        return;
+    }
+
+    if (over) {
+        redis_end(s, RUN(run));
+
+    } else {
+        s->ended &= ~BIT(RUN(run));
+        s->held |= BIT(RUN(run));
+    }
+
+    redis_remove(s, lease);
+}
+
+
 static void
 redis_hold(state_t *s, unsigned id)
 {

@@ -24,13 +24,18 @@ static void steps_settle(const state_t *s, unsigned i);
 static void steps_settled(const state_t *s, unsigned i, unsigned run,
     unsigned truth);
 static void steps_doubt(const state_t *s, unsigned i);
+static void steps_begun(const state_t *s, unsigned i);
 static void steps_runs(const state_t *s);
 static void steps_poll(const state_t *s, unsigned run, unsigned w);
 static void steps_connection(const state_t *s, unsigned w);
 static void steps_loss(const state_t *s, unsigned w);
 static void steps_late(const state_t *s, unsigned w);
 static void steps_tell(const state_t *s, unsigned w);
+static void steps_found(const state_t *s);
+static void steps_match(const state_t *s, unsigned lease, unsigned run,
+    int over);
 static void steps_expire(const state_t *s);
+static int steps_outlives(const state_t *s, unsigned run);
 static void steps_forget(const state_t *s, unsigned gateway);
 static void steps_gone(const state_t *s, unsigned gateway);
 static void steps_emit(state_t *s, const char *fmt, unsigned a, unsigned b,
@@ -64,6 +69,7 @@ steps(const state_t *s, step_pt step)
         steps_tell(s, i);
     }
 
+    steps_found(s);
     steps_expire(s);
 
     for (i = 0; i < setting->gateways; i++) {
@@ -116,6 +122,18 @@ steps_settle(const state_t *s, unsigned i)
     unsigned  k;
     state_t   next;
 
+    if (s->run[i].truth != NEVER) {
+        steps_begun(s, i);
+        return;
+    }
+
+    if (setting->lists) {
+        next = *s;
+        next.run[i].truth = RUNNING;
+        list_began(&next, i);
+        steps_emit(&next, "run %u begins", i, 0, 0);
+    }
+
     next = *s;
     next.start[i].phase = SETTLED;
     next.start[i].outcome = REFUSED;
@@ -146,6 +164,20 @@ steps_settle(const state_t *s, unsigned i)
 }
 
 
+/* Its run has begun before the answer: this is named, or nothing. */
+
+static void
+steps_begun(const state_t *s, unsigned i)
+{
+    steps_doubt(s, i);
+    steps_settled(s, i, i, RUNNING);
+
+    if (s->run[i].truth == OVER) {
+        steps_settled(s, i, i, OVER);
+    }
+}
+
+
 static void
 steps_settled(const state_t *s, unsigned i, unsigned run, unsigned truth)
 {
@@ -154,6 +186,10 @@ steps_settled(const state_t *s, unsigned i, unsigned run, unsigned truth)
     next = *s;
     next.start[i].phase = SETTLED;
     next.start[i].outcome = (uint8_t) (NAMED + run);
+
+    if (next.run[run].truth == NEVER) {
+        list_began(&next, run);
+    }
 
     if (next.run[run].truth == NEVER || truth == OVER) {
         next.run[run].truth = (uint8_t) truth;
@@ -186,6 +222,7 @@ steps_doubt(const state_t *s, unsigned i)
 
     if (next.run[i].truth == NEVER) {
         next.run[i].truth = RUNNING;
+        list_began(&next, i);
         steps_emit(&next, "no answer to start %u, a run", i, 0, 0);
     }
 }
@@ -394,6 +431,47 @@ steps_tell(const state_t *s, unsigned w)
 }
 
 
+/*
+ * A list may have been made at any moment, and what was found in it is told at
+ * any later one, in any order, in part, and again: it is never kept.
+ */
+
+static void
+steps_found(const state_t *s)
+{
+    unsigned  i, k;
+
+    for (i = 0; i < setting->starts; i++) {
+
+        for (k = 0; k < setting->starts; k++) {
+
+            if (s->found & PAIR(i, k)) {
+                steps_match(s, LEASE(i), k, 0);
+                steps_match(s, OWN(i), k, 0);
+            }
+
+            if (s->found_over & PAIR(i, k)) {
+                steps_match(s, LEASE(i), k, 1);
+                steps_match(s, OWN(i), k, 1);
+            }
+        }
+    }
+}
+
+
+static void
+steps_match(const state_t *s, unsigned lease, unsigned run, int over)
+{
+    state_t  next;
+
+    next = *s;
+    redis_found(&next, lease, run, over);
+
+    steps_emit(&next, "id %u may have become run %u: %c", lease, run,
+               over ? 'G' : 'F');
+}
+
+
 static void
 steps_expire(const state_t *s)
 {
@@ -401,6 +479,10 @@ steps_expire(const state_t *s)
     state_t   next;
 
     for (id = 0; s->expiries && id < IDS; id++) {
+
+        if (id >= RUN(0) && steps_outlives(s, id - RUN(0))) {
+            continue;
+        }
 
         if ((s->held & BIT(id)) && !broken(RULE_EXPIRY)) {
             next = *s;
@@ -410,6 +492,26 @@ steps_expire(const state_t *s)
             steps_emit(&next, "the time of id %u runs out in redis", id, 0, 0);
         }
     }
+}
+
+
+/* The time of a lease is not longer than that of a run, which began later. */
+
+static int
+steps_outlives(const state_t *s, unsigned run)
+{
+    unsigned  i;
+
+    for (i = 0; i < setting->starts; i++) {
+
+        if ((s->since & PAIR(i, run))
+            && (s->held & (BIT(LEASE(i)) | BIT(OWN(i)))))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -486,6 +588,8 @@ steps_emit(state_t *s, const char *fmt, unsigned a, unsigned b, unsigned c)
             gateway_answered(s, w, 0);
         }
     }
+
+    list_read(s);
 
     handler(s, fmt, a, b, c);
 }

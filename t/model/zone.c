@@ -111,9 +111,9 @@ zone_keep_lease(uint8_t *zone, unsigned run, unsigned lease)
 {
     unsigned  before;
 
-    before = BY(zone[RUN(run)]);
+    before = zone[RUN(run)] & HERE;
 
-    if (before == NONE || before == lease || broken(RULE_EACH_LEASE)) {
+    if (before == 0 || before == WITH(lease) || broken(RULE_EACH_LEASE)) {
         return 0;
     }
 
@@ -176,7 +176,7 @@ zone_settle_own(uint8_t *zone, unsigned start, int run, int ended)
     record = &zone[RUN(run)];
 
     if (*record == UNKNOWN) {
-        *record = (uint8_t) ((*lease & ~STATE) | BOUND);
+        *record = (uint8_t) ((*lease & ~STATE) | BOUND | HERE);
 
     } else if (ended && (*record & STATE) == BOUND
                && !broken(RULE_END_TOLD))
@@ -234,7 +234,8 @@ zone_named(state_t *s, unsigned start, unsigned run, int ended)
     }
 
     if (lease != NONE
-        && (BY(*record) == NONE || broken(RULE_EACH_LEASE)))
+        && (BY(*record) == NONE || broken(RULE_EACH_LEASE))
+        && !((*record & HERE) == HERE && (*record & UNTOLD)))
     {
         *record = (uint8_t) ((*record & 0x1f) | WITH(lease));
     }
@@ -267,7 +268,7 @@ zone_poll(state_t *s, unsigned w, unsigned run)
         what = END;
 
     } else {
-        what = (lease != NONE) ? BIND : SEEN;
+        what = (*record & HERE) ? BIND : SEEN;
     }
 
     if (*record & UNTOLD) {
