@@ -9,11 +9,29 @@
 #include "ngx_phrony_trigger.h"
 
 
-#define NGX_PHRONY_TOP_STEP  50     /* triggers, while the lock is held */
+#define NGX_PHRONY_TOP_STEP   50    /* triggers, while the lock is held */
+#define NGX_PHRONY_TOP_MARKS  2048  /* a power of 2, twice NGX_PHRONY_TOP_LOOK
+                                       or more */
+
+
+/*
+ * Triggers move to the head of the queue while the lock is given back: those
+ * that were looked at are known by the hashes of their ids.
+ */
+
+typedef struct {
+    unsigned                 begun:1;
+    phrony_uuid_t            last;      /* that was looked at */
+    uint64_t                 marks[NGX_PHRONY_TOP_MARKS];   /* 0: free */
+} ngx_phrony_top_walk_t;
 
 
 static ngx_uint_t ngx_phrony_top_step(ngx_phrony_zone_t *zone,
-    ngx_phrony_top_entry_t *entries, ngx_phrony_top_entry_t *last);
+    ngx_phrony_top_walk_t *walk, ngx_phrony_top_entry_t *entries);
+static ngx_queue_t *ngx_phrony_top_next(ngx_phrony_root_t *root,
+    ngx_phrony_top_walk_t *walk);
+static ngx_uint_t ngx_phrony_top_mark(ngx_phrony_root_t *root,
+    ngx_phrony_top_walk_t *walk, phrony_uuid_t *id);
 static void ngx_phrony_top_read(ngx_phrony_top_entry_t *entry,
     ngx_phrony_trigger_t *trigger, uint64_t now);
 static uint64_t ngx_phrony_top_sum(phrony_window_t *window,
@@ -27,16 +45,18 @@ void
 ngx_phrony_top(ngx_phrony_zone_t *zone, ngx_phrony_top_t *top,
     ngx_phrony_top_look_up_pt look_up, void *data)
 {
-    ngx_uint_t               i, n, looked;
-    ngx_phrony_top_entry_t  *last, entries[NGX_PHRONY_TOP_STEP], before;
+    ngx_uint_t              i, n, looked;
+    ngx_phrony_top_walk_t   walk;
+    ngx_phrony_top_entry_t  entries[NGX_PHRONY_TOP_STEP];
 
     top->n = 0;
     top->held = 0;
-    last = NULL;
+
+    ngx_memzero(&walk, sizeof(ngx_phrony_top_walk_t));
 
     for (looked = 0; looked < NGX_PHRONY_TOP_LOOK; looked += n) {
 
-        n = ngx_phrony_top_step(zone, entries, last);
+        n = ngx_phrony_top_step(zone, &walk, entries);
 
         for (i = 0; i < n; i++) {
 
@@ -55,49 +75,91 @@ ngx_phrony_top(ngx_phrony_zone_t *zone, ngx_phrony_top_t *top,
         if (n < NGX_PHRONY_TOP_STEP) {
             return;
         }
-
-        before = entries[n - 1];
-        last = &before;
     }
 }
 
 
 /*
- * Reads the triggers that follow "last", or the first ones.  A trigger that
- * was given up or used meanwhile does not lead on: the ones behind it are left
- * out, which is no loss where so much goes on.
+ * Reads the next triggers.  To pass those that were looked at costs little,
+ * but there is an end to it, too.
  */
 
 static ngx_uint_t
-ngx_phrony_top_step(ngx_phrony_zone_t *zone, ngx_phrony_top_entry_t *entries,
-    ngx_phrony_top_entry_t *last)
+ngx_phrony_top_step(ngx_phrony_zone_t *zone, ngx_phrony_top_walk_t *walk,
+    ngx_phrony_top_entry_t *entries)
 {
-    ngx_uint_t             n;
+    ngx_uint_t             n, passed;
     ngx_queue_t           *q;
     ngx_phrony_root_t     *root;
     ngx_phrony_trigger_t  *trigger;
 
     n = 0;
     root = ngx_phrony_zone_lock(zone);
-    q = ngx_queue_head(&root->recent);
+    q = ngx_phrony_top_next(root, walk);
 
-    if (last) {
-        trigger = ngx_phrony_trigger_find(root, &last->trigger_id);
-        q = trigger ? ngx_queue_next(&trigger->queue)
-                    : ngx_queue_sentinel(&root->recent);
-    }
+    for (passed = 0; passed < NGX_PHRONY_TOP_LOOK; passed++) {
 
-    while (n < NGX_PHRONY_TOP_STEP && q != ngx_queue_sentinel(&root->recent)) {
+        if (n == NGX_PHRONY_TOP_STEP
+            || q == ngx_queue_sentinel(&root->recent))
+        {
+            break;
+        }
 
         trigger = ngx_queue_data(q, ngx_phrony_trigger_t, queue);
-        ngx_phrony_top_read(&entries[n++], trigger, zone->now);
-
         q = ngx_queue_next(q);
+
+        if (ngx_phrony_top_mark(root, walk, &trigger->id)) {
+            ngx_phrony_top_read(&entries[n++], trigger, zone->now);
+            walk->last = trigger->id;
+        }
     }
+
+    walk->begun = 1;
 
     ngx_phrony_zone_unlock(zone);
 
     return n;
+}
+
+
+/* If the last one was given up meanwhile, all are passed once more. */
+
+static ngx_queue_t *
+ngx_phrony_top_next(ngx_phrony_root_t *root, ngx_phrony_top_walk_t *walk)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    trigger = walk->begun ? ngx_phrony_trigger_find(root, &walk->last) : NULL;
+
+    return trigger ? ngx_queue_next(&trigger->queue)
+                   : ngx_queue_head(&root->recent);
+}
+
+
+/* Returns 1 if the trigger was not looked at before, else 0. */
+
+static ngx_uint_t
+ngx_phrony_top_mark(ngx_phrony_root_t *root, ngx_phrony_top_walk_t *walk,
+    phrony_uuid_t *id)
+{
+    uint64_t    hash;
+    ngx_uint_t  i;
+
+    hash = phrony_uuid_hash(id, root->origin.seed) | 1;
+    i = (hash >> 1) % NGX_PHRONY_TOP_MARKS;
+
+    while (walk->marks[i]) {
+
+        if (walk->marks[i] == hash) {
+            return 0;
+        }
+
+        i = (i + 1) % NGX_PHRONY_TOP_MARKS;
+    }
+
+    walk->marks[i] = hash;
+
+    return 1;
 }
 
 
@@ -165,14 +227,6 @@ static void
 ngx_phrony_top_insert(ngx_phrony_top_t *top, ngx_phrony_top_entry_t *entry)
 {
     ngx_uint_t  i;
-
-    /* one that was used while we looked may have come twice */
-
-    for (i = 0; i < top->n; i++) {
-        if (phrony_uuid_eq(&top->entries[i].trigger_id, &entry->trigger_id)) {
-            return;
-        }
-    }
 
     if (top->n < NGX_PHRONY_TOP_MAX) {
         top->n++;

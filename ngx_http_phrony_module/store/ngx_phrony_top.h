@@ -49,9 +49,10 @@ typedef void (*ngx_phrony_top_look_up_pt)(void *data,
 
 
 /*
- * Looks at the triggers that were used last, NGX_PHRONY_TOP_LOOK of them, and
- * keeps those that have a limit and use it.  The zone is locked for a few of
- * them at a time; look_up() is called without the lock, and may be NULL.
+ * Looks at the triggers that were used last, NGX_PHRONY_TOP_LOOK of them, at
+ * each of them once, and keeps those that have a limit and use it.  The zone
+ * is locked for a few of them at a time; look_up() is called without the lock,
+ * and may be NULL.
  */
 
 void ngx_phrony_top(ngx_phrony_zone_t *zone, ngx_phrony_top_t *top,

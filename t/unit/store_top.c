@@ -22,12 +22,20 @@
 
 
 #define TRIGGERS  1500
+#define HOLDERS   600       /* of these, each with a slot */
+#define LOST      8
 
 
 typedef struct {
     uint64_t    n;          /* the trigger */
     uint64_t    fill;
 } model_t;
+
+
+typedef struct {
+    phrony_uuid_t          id;
+    ngx_phrony_trigger_t  *trigger;
+} lost_t;
 
 
 static void test_nothing(void);
@@ -37,8 +45,10 @@ static void test_shared(void);
 static void test_windows(void);
 static void test_histogram(void);
 static void start(uint64_t n, unsigned times);
+static void hold(uint64_t n);
 static void look_up(void *data, ngx_phrony_top_entry_t *entry);
 static void look_up_and_use(void *data, ngx_phrony_top_entry_t *entry);
+static void look_up_and_lose(void *data, ngx_phrony_top_entry_t *entry);
 static int falls(ngx_phrony_top_t *top);
 static int twice(ngx_phrony_top_t *top);
 static int by_fill(const void *a, const void *b);
@@ -47,6 +57,8 @@ static int by_fill(const void *a, const void *b);
 static ngx_phrony_top_t  top;
 static uint64_t          quota_of[TRIGGERS];
 static ngx_uint_t        looked;
+static lost_t            lost[LOST];
+static ngx_uint_t        nlost;
 
 
 int
@@ -138,17 +150,46 @@ test_order(void)
 }
 
 
-/* Others go on while we look: what was read last is used, and again. */
+/* Others go on while we look: what was read last is used, or given up. */
 
 static void
 test_moving(void)
 {
+    uint64_t  n;
+
+    for (n = 0; n < HOLDERS; n++) {
+        hold(n);
+    }
+
+    looked = 0;
+    ngx_phrony_top(&zone, &top, look_up, NULL);
+
+    is_int(top.held, HOLDERS, "slots of all that are looked at");
+
     looked = 0;
     ngx_phrony_top(&zone, &top, look_up_and_use, NULL);
 
-    ok(looked <= NGX_PHRONY_TOP_LOOK, "it ends");
+    is_int(looked, NGX_PHRONY_TOP_LOOK, "it goes on behind what has moved");
+    is_int(top.held, HOLDERS, "no slot is counted twice, or left out");
     ok(!falls(&top), "the closest first");
     ok(!twice(&top), "each of them once");
+
+    for (n = 0; n < HOLDERS; n++) {
+        hold(n);
+    }
+
+    looked = 0;
+    ngx_phrony_top(&zone, &top, look_up_and_lose, NULL);
+
+    ok(nlost > 0, "some are gone while we look");
+    is_int(looked, NGX_PHRONY_TOP_LOOK, "it goes on");
+    is_int(top.held, 2 * HOLDERS, "all slots");
+    ok(!twice(&top), "each of them once");
+
+    while (nlost) {
+        nlost--;
+        lost[nlost].trigger->id = lost[nlost].id;
+    }
 }
 
 
@@ -296,6 +337,23 @@ start(uint64_t n, unsigned times)
 }
 
 
+/* Takes a slot of the trigger. */
+
+static void
+hold(uint64_t n)
+{
+    ngx_phrony_op_t  op;
+
+    memset(&op, 0, sizeof(op));
+    op.trigger_id = store_uuid(n);
+    op.reservation_ttl = 60000;
+    op.limits[PHRONY_LIMIT_RUNS].set = 1;
+    op.limits[PHRONY_LIMIT_RUNS].quota = 5;
+
+    (void) store->admit(store, &op);
+}
+
+
 static void
 look_up(void *data, ngx_phrony_top_entry_t *entry)
 {
@@ -325,6 +383,32 @@ look_up_and_use(void *data, ngx_phrony_top_entry_t *entry)
     root = ngx_phrony_zone_lock(&zone);
     ngx_phrony_trigger_touch(root, ngx_phrony_trigger_find(root,
                                                      &entry->trigger_id));
+    ngx_phrony_zone_unlock(&zone);
+}
+
+
+/* The last of each fifty has another id then: it is no longer found. */
+
+static void
+look_up_and_lose(void *data, ngx_phrony_top_entry_t *entry)
+{
+    ngx_phrony_trigger_t  *trigger;
+
+    look_up(data, entry);
+
+    if (looked % 50 || nlost == LOST) {
+        return;
+    }
+
+    trigger = ngx_phrony_trigger_find(ngx_phrony_zone_lock(&zone),
+                                      &entry->trigger_id);
+
+    if (trigger->nleases == 0) {
+        lost[nlost].trigger = trigger;
+        lost[nlost++].id = trigger->id;
+        trigger->id = store_uuid(TRIGGERS + nlost);
+    }
+
     ngx_phrony_zone_unlock(&zone);
 }
 
