@@ -14,6 +14,10 @@
 #include "ngx_phrony_trigger.h"
 
 
+#define NGX_PHRONY_STORE_MEMORY_SWEEP   512     /* runs, at once */
+#define NGX_PHRONY_STORE_MEMORY_SWEEPS  32
+
+
 static ngx_int_t ngx_phrony_store_memory_admit(ngx_phrony_store_t *store,
     ngx_phrony_op_t *op);
 static ngx_int_t ngx_phrony_store_memory_locate(ngx_phrony_store_t *store,
@@ -34,6 +38,7 @@ static void ngx_phrony_store_memory_deliver(ngx_phrony_store_t *store,
     ngx_phrony_receipt_t *receipt);
 static void ngx_phrony_store_memory_snapshot(ngx_phrony_store_t *store,
     ngx_phrony_snapshot_t *snapshot);
+static void ngx_phrony_store_memory_sweep(ngx_phrony_zone_t *zone);
 
 
 static ngx_phrony_store_t  ngx_phrony_store_memory = {
@@ -285,6 +290,8 @@ ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
 {
     ngx_phrony_root_t  *root;
 
+    ngx_phrony_store_memory_sweep(zone);
+
     root = ngx_phrony_zone_lock(zone);
 
     snapshot->triggers = root->ntriggers;
@@ -302,4 +309,27 @@ ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
     snapshot->created = root->created;
 
     ngx_phrony_zone_unlock(zone);
+}
+
+
+/* Starts do so, too; but where there are none, leases run out all the same. */
+
+static void
+ngx_phrony_store_memory_sweep(ngx_phrony_zone_t *zone)
+{
+    ngx_uint_t  n, swept;
+
+    for (n = 0; n < NGX_PHRONY_STORE_MEMORY_SWEEPS; n++) {
+
+        (void) ngx_phrony_zone_lock(zone);
+
+        swept = ngx_phrony_run_sweep(zone, NGX_PHRONY_STORE_MEMORY_SWEEP);
+        ngx_phrony_run_sweep_ended(zone, NGX_PHRONY_STORE_MEMORY_SWEEP);
+
+        ngx_phrony_zone_unlock(zone);
+
+        if (swept < NGX_PHRONY_STORE_MEMORY_SWEEP) {
+            return;
+        }
+    }
 }

@@ -32,7 +32,7 @@ void ngx_phrony_store_memory_init(ngx_phrony_store_memory_t *memory,
     ngx_phrony_zone_t *zone);
 
 
-/* The figures of a zone, for any store. */
+/* The figures of a zone, for any store, without what has run out. */
 
 void ngx_phrony_store_memory_figures(ngx_phrony_zone_t *zone,
     ngx_phrony_snapshot_t *snapshot);
