@@ -40,6 +40,7 @@ static void ngx_http_phrony_status_static(ngx_http_phrony_text_t *text,
     const ngx_str_t *body);
 static ngx_int_t ngx_http_phrony_status_send(ngx_http_request_t *r,
     ngx_http_phrony_text_t *text);
+static void ngx_http_phrony_status_type(ngx_http_request_t *r);
 
 
 static ngx_str_t  ngx_http_phrony_status_names[NGX_HTTP_PHRONY_STATUS_MAX] = {
@@ -84,12 +85,15 @@ ngx_int_t
 ngx_http_phrony_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
-    ngx_str_t                         vary, store;
+    ngx_str_t                         allow, vary, store;
     ngx_http_phrony_text_t            text;
     ngx_http_phrony_status_format_t   format;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return NGX_HTTP_NOT_ALLOWED;
+        ngx_str_set(&allow, "GET, HEAD");
+
+        return ngx_http_phrony_add_header(r, "Allow", &allow)
+               ? NGX_HTTP_NOT_ALLOWED : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     rc = ngx_http_discard_request_body(r);
@@ -319,8 +323,8 @@ ngx_http_phrony_status_send(ngx_http_request_t *r,
     text->last->buf->last_in_chain = 1;
 
     r->headers_out.content_length_n = text->size;
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_phrony_status_type(r);
 
     rc = ngx_http_send_header(r);
 
@@ -329,4 +333,26 @@ ngx_http_phrony_status_send(ngx_http_request_t *r,
     }
 
     return ngx_http_output_filter(r, text->first);
+}
+
+
+/* Filters look for the type without parameters, and for another charset. */
+
+static void
+ngx_http_phrony_status_type(ngx_http_request_t *r)
+{
+    u_char     *p;
+    ngx_str_t  *type;
+
+    type = &r->headers_out.content_type;
+
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    p = ngx_strlchr(type->data, type->data + type->len, ';');
+
+    if (p) {
+        r->headers_out.content_type_len = p - type->data;
+        ngx_str_set(&r->headers_out.charset, "utf-8");
+    }
 }

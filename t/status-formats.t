@@ -32,6 +32,9 @@ my $policy = policy(
 my $nginx = nginx(locations => <<'END', workers => 1);
     location / { phrony on; proxy_pass http://{{upstream_name}}; }
     location = /status { phrony_status; }
+    location = /packed { phrony_status; gzip on;
+        gzip_types application/json application/openmetrics-text text/plain; }
+    location = /charset { phrony_status; charset utf-8; charset_types *; }
 END
 
 sub status { req(GET => "/status?format=$_[0]") }
@@ -91,10 +94,31 @@ subtest 'what is asked for' => sub {
         like $r->json->{detail}, qr/openmetrics/, 'tells what to do';
     }
 
+    for my $method (qw(POST PUT DELETE OPTIONS)) {
+        my $r = req($method => '/status?format=html');
+
+        is $r->status, 405, $method;
+        is $r->header('Allow'), 'GET, HEAD', 'what is allowed';
+    }
+
     my $r = req(GET => '/status', headers => [Accept => 'image/png']);
 
     is $r->json->{status}, 406, 'the status within';
     like $r->json->{detail}, qr{text/html}, 'tells what to do';
+};
+
+
+subtest 'what nginx makes of them' => sub {
+    for my $name (qw(json html openmetrics prometheus)) {
+        my $r = req(GET => "/packed?format=$name",
+            headers => ['Accept-Encoding' => 'gzip']);
+
+        is $r->header('Content-Encoding'), 'gzip', "$name is compressed";
+        is $r->header('Content-Type'), $TYPE{$name}, 'its type stays';
+        is req(GET => "/charset?format=$name")->header('Content-Type'),
+            $name eq 'json' ? 'application/json; charset=utf-8' : $TYPE{$name},
+            'the charset is named once';
+    }
 };
 
 
