@@ -24,7 +24,8 @@ my $policy = policy(
 );
 
 my %locations = (locations => <<'END');
-    location / { phrony on; proxy_pass http://{{upstream_name}}; }
+    location / { phrony on; phrony_ingress_log redis;
+        proxy_pass http://{{upstream_name}}; }
     location = /status { phrony_status; }
 END
 
@@ -143,6 +144,8 @@ for my $scheme (qw(light dark)) {
         is $browser->value('document.querySelectorAll("#redis .chart > div")'
             . '.length'), 14, 'and of round trips';
         like text('store'), qr/slots held here\s+\d/, 'the store';
+        like text('redis'), qr/ingress\ log,\ entries\s+$json->{ingress}{logged}
+            \s+ingress\ log,\ missing\s+0\b/x, 'the ingress log';
         like text('policy'), qr/triggers\s+3\b/, 'the policy';
         is $browser->value('document.documentElement.scrollWidth'
             . ' <= innerWidth'), 1, 'it is not wider than the window';
@@ -229,6 +232,13 @@ subtest 'without answers' => sub {
     $redis->stop;
     wait_for { text('tiles') =~ /Redis\s+away/ } 20, 'Redis to be away';
     pass 'Redis is away';
+
+    start_run('gamma', key => 'alice') for 1 .. 2;
+    wait_for { text('redis') =~ /ingress log, missing\s+2\b/ } 20,
+        'attempts that are not logged';
+    is $browser->value('[...document.querySelectorAll("#redis tr")].find(r =>'
+        . ' r.innerText.includes("missing")).lastChild.className'), 'warn',
+        'it warns of them';
 
     $nginx->quit;
     wait_for { text('state') =~ /\Ano figures: / } 20, 'the page to say so';

@@ -344,7 +344,7 @@ static const char  phrony_page_text[] =
     "\n"
     "  if (!f.redis) return;\n"
     "\n"
-    "  const r = f.redis;\n"
+    "  const r = f.redis, i = f.ingress;\n"
     "  const bad = n => n \? \"warn\" : \"\";\n"
     "\n"
     "  put(\"redis\", pairs([\n"
@@ -355,6 +355,8 @@ static const char  phrony_page_text[] =
     "      [\"of these, no answer in time\", r.timeouts, bad(r.timeouts)],\n"
     "      [\"commands lost\", r.lost, bad(r.lost)], [\"commands not sent\", r.refused, bad(r.refused)],\n"
     "      [\"redirected\", r.redirected], [\"scripts sent again\", r.reloaded],\n"
+    "      [\"ingress log, entries\", i.logged],\n"
+    "      [\"ingress log, missing\", i.dropped, bad(i.dropped)],\n"
     "    ]), ...chart(\"Round trips\", f.latencies.bounds, f.latencies.redis));\n"
     "}\n"
     "\n"
@@ -448,7 +450,7 @@ static const char  phrony_page_text[] =
 
 static const char  phrony_page_policy_text[] =
     "default-src 'none'; "
-    "script-src 'sha256-vngnCWhhBla6Gtu1VL6KNj258IlYfrOyFyoZRkN/mQI='; "
+    "script-src 'sha256-TnzLcwj58GI0izEVWjv2eKFXvk6mr5qZOcowarTVu/Y='; "
     "style-src 'sha256-nWOZfIW0uhREA5ERzMSrIdizxlahIzkbz32zl32BKB8='; "
     "connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'";
