@@ -54,6 +54,8 @@ ngx_http_phrony_figures(ngx_http_phrony_main_conf_t *pmcf,
     look_up = figures->cached ? NULL : ngx_http_phrony_figures_look_up;
 
     ngx_phrony_top(&pmcf->zone, &figures->top, look_up, pmcf);
+
+    figures->held = ngx_max(figures->top.held, figures->zone.leases);
 }
 
 

@@ -25,6 +25,7 @@ typedef struct {
     ngx_phrony_counters_t        counters;
     ngx_phrony_redis_counters_t  redis;
     ngx_phrony_top_t             top;
+    uint64_t                     held;          /* slots, see below */
 } ngx_http_phrony_figures_t;
 
 
@@ -32,7 +33,11 @@ extern ngx_str_t  ngx_http_phrony_deciders[NGX_PHRONY_DECIDER_MAX];
 extern ngx_str_t  ngx_http_phrony_limits[PHRONY_LIMIT_MAX];
 
 
-/* Gathers the figures. */
+/*
+ * Gathers the figures.  The zone knows all slots where Redis does not decide;
+ * of those that Redis holds only what the triggers tell that are looked at for
+ * the top.
+ */
 
 void ngx_http_phrony_figures(ngx_http_phrony_main_conf_t *pmcf,
     ngx_http_phrony_figures_t *figures);

@@ -73,7 +73,7 @@ ngx_http_phrony_json_store(ngx_http_phrony_text_t *text,
                          "\"held\":%uL}",
                          &figures->store, s->triggers, s->leases, s->ended,
                          s->deliveries, s->evicted, s->exhausted, s->repaired,
-                         s->untold, s->size, s->free, figures->top.held);
+                         s->untold, s->size, s->free, figures->held);
 }
 
 

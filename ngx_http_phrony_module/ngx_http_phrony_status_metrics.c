@@ -249,9 +249,9 @@ ngx_http_phrony_metrics_zone(ngx_http_phrony_metrics_t *m,
     ngx_http_phrony_metrics_gauge(m, "phrony_zone_free_bytes", "bytes",
                          "Whole free pages of the zone", zone->free);
     ngx_http_phrony_metrics_gauge(m, "phrony_slots", NULL,
-                         "Unfinished runs and starts in flight of the "
-                         "triggers used last, wherever they were started",
-                         figures->top.held);
+                         "Unfinished runs and starts in flight; with Redis of "
+                         "the triggers used last, wherever they were started",
+                         figures->held);
 }
 
 

@@ -25,7 +25,8 @@ my $redis = redis();
 my $policy = policy(
     agents => {alpha => {rpmLimit => 8, rpdLimit => 100}, free => {},
         runs => {maxConcurrentRuns => 2, readRpmLimit => 3},
-        map { ("many$_" => {rpmLimit => 100}) } 1 .. 70},
+        map({ ("many$_" => {rpmLimit => 100}) } 1 .. 70),
+        map({ ("each$_" => {maxConcurrentRuns => 1}) } 1 .. 1020)},
     keys   => {alice => {}},
 );
 
@@ -244,6 +245,28 @@ subtest 'the closest to a limit' => sub {
     my %seen;
 
     is_deeply [grep { $seen{$_->{trigger}}++ } @top], [], 'each of them once';
+};
+
+
+subtest 'unfinished runs' => sub {
+    my $many = nginx(locations => <<'END', workers => 1);
+    location / { phrony on; proxy_pass http://{{upstream_name}}; }
+    location = /status { phrony_status; }
+END
+
+    # more than are looked at for the top
+
+    start_run("each$_", key => 'alice', at => $many) for 1 .. 1020;
+
+    my $json = $many->client->req(GET => '/status')->json;
+
+    is $json->{store}{triggers}, 1020, 'of many triggers';
+    is $json->{store}{held}, 1020, 'all of them';
+
+    my $metrics = Phrony::Metrics->parse($many->client->req(GET =>
+        '/status?format=prometheus')->body);
+
+    is $metrics->value('phrony_slots'), 1020, 'as a metric';
 };
 
 
