@@ -216,5 +216,12 @@ is $after->{requests}{refused}{rate_limited}, 3, 'the counters stand';
 is_deeply [@$after{qw(routes latencies outcomes since)}],
     [@$before{qw(routes latencies outcomes since)}], 'all of them';
 
+$nginx->kill_worker for 1 .. 2;
+$after = status();
+
+is_deeply [@$after{qw(requests routes latencies outcomes since)}],
+    [@$before{qw(requests routes latencies outcomes since)}],
+    'and after each worker was killed';
+
 
 done_testing();
