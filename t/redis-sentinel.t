@@ -27,7 +27,8 @@ my $set = Phrony::RedisSentinel->watch(
     data     => [map { redis() } 1 .. 3],
     sentinel => sub { redis(sentinel => 1, @_) });
 
-my @fleet = map { nginx(redis => $set->url, http => $SHOW) } 1, 2;
+my @fleet = map { nginx(redis => $set->url, http => $SHOW,
+    location => 'location = /status { phrony_status; }') } 1, 2;
 
 await_store($_) for @fleet;
 
@@ -148,6 +149,25 @@ subtest 'the master that sentinels name' => sub {
 
     is_deeply [grep { asked($_) } $set->data], [$master],
         'replicas are not asked';
+};
+
+
+# Connections to sentinels are not what the figures of Redis are about.
+
+subtest 'a sentinel hangs' => sub {
+    my ($sentinel) = $set->sentinels;
+    my $mark = $fleet[0]->log_size;
+    my $figures = sub { $fleet[0]->client->req(GET => '/status')->json
+        ->{redis} };
+    my $before = $figures->();
+
+    $sentinel->pause;
+    wait_for { $fleet[0]->log_since($mark) =~ /no(?:t| answer).*? in time/ }
+        30, 'a worker to give it up';
+    $sentinel->resume;
+
+    is_deeply [@{$figures->()}{qw(timeouts failures)}],
+        [@$before{qw(timeouts failures)}], 'Redis has answered';
 };
 
 

@@ -29,8 +29,6 @@ static void ngx_phrony_redis_log_failure(ngx_phrony_redis_node_t *node,
 static ngx_uint_t ngx_phrony_redis_is_news(ngx_phrony_redis_node_t *node,
     const char *why);
 static ngx_msec_t ngx_phrony_redis_pause(ngx_phrony_redis_node_t *node);
-static void ngx_phrony_redis_count(ngx_phrony_redis_node_t *node,
-    ngx_atomic_t *counter);
 
 
 ngx_phrony_redis_node_t *
@@ -216,7 +214,7 @@ ngx_phrony_redis_node_greeted(ngx_phrony_redis_node_t *node)
 
     ngx_log_error(level, &node->log, 0, "redis is connected");
 
-    ngx_phrony_redis_count(node, &node->redis->counters->connects);
+    ngx_phrony_redis_node_count(node, &node->redis->counters->connects);
 
     if (node->hooks->ready) {
         node->hooks->ready(node);
@@ -253,7 +251,7 @@ ngx_phrony_redis_timer_handler(ngx_event_t *ev)
 
         node->addr++;
 
-        ngx_phrony_redis_count(node, &node->redis->counters->timeouts);
+        ngx_phrony_redis_node_count(node, &node->redis->counters->timeouts);
         ngx_phrony_redis_node_fail(node, "not ready in time");
         return;
     }
@@ -297,7 +295,7 @@ ngx_phrony_redis_node_fail(ngx_phrony_redis_node_t *node, const char *why)
     node->busy++;
 
     ngx_phrony_redis_log_failure(node, why);
-    ngx_phrony_redis_count(node, &node->redis->counters->failures);
+    ngx_phrony_redis_node_count(node, &node->redis->counters->failures);
 
     pause = ngx_phrony_redis_pause(node);
 
@@ -411,8 +409,9 @@ ngx_phrony_redis_pause(ngx_phrony_redis_node_t *node)
 }
 
 
-static void
-ngx_phrony_redis_count(ngx_phrony_redis_node_t *node, ngx_atomic_t *counter)
+void
+ngx_phrony_redis_node_count(ngx_phrony_redis_node_t *node,
+    ngx_atomic_t *counter)
 {
     if (node->purpose == NGX_PHRONY_REDIS_DATA) {
         (void) ngx_atomic_fetch_add(counter, 1);

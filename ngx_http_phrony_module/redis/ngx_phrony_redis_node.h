@@ -182,6 +182,12 @@ ngx_phrony_redis_node_t *ngx_phrony_redis_node_create(
 void ngx_phrony_redis_node_destroy(ngx_phrony_redis_node_t *node);
 
 
+/* Counts what has happened to a node that has data, and to no other. */
+
+void ngx_phrony_redis_node_count(ngx_phrony_redis_node_t *node,
+    ngx_atomic_t *counter);
+
+
 /*
  * Begins to connect without a pause, if it is IDLE or DOWN.  Hooks may be
  * called before it returns only for a failure.

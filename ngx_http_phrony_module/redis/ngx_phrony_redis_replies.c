@@ -349,7 +349,7 @@ ngx_phrony_redis_replies_deadline(ngx_phrony_redis_node_t *node)
     }
 
     if (ngx_phrony_redis_left(node) <= 0) {
-        (void) ngx_atomic_fetch_add(&node->redis->counters->timeouts, 1);
+        ngx_phrony_redis_node_count(node, &node->redis->counters->timeouts);
         ngx_phrony_redis_node_fail(node, "no answer in time");
     }
 
