@@ -34,10 +34,11 @@ my $policy = policy(
 my @MEMBERS = sort qw(time id source outcome reason trigger key client agent
     duplicate run status latency gateway);
 
-my ($dry, $small, $limit, $closed, $real) = map { free_port() } 1 .. 5;
+my ($dry, $small, $limit, $closed, $real, $paged) =
+    map { free_port() } 1 .. 6;
 
 
-# What the example says of its log, with another path.
+# What the example says of its log, with another path, and in its server.
 
 sub example {
     my $file = "$FindBin::Bin/../conf-examples/ingress-log.conf";
@@ -47,13 +48,16 @@ sub example {
         ^\h+access_log\h+(\S+\h+ingress\h+if=\S+);/msx
         or die "$file: no log\n";
 
+    my ($set) = $text =~ /^\h+(set\h+\$\w+\h+\$phrony_\w+;)$/m
+        or die "$file: no set\n";
+
     $to =~ s{\S+/}{{{dir}}/};
 
-    return ($format, $to);
+    return ($format, $to, $set);
 }
 
 
-my ($format, $to) = example();
+my ($format, $to, $set) = example();
 
 my $nginx = nginx(access_log => $to, http => "$format
     client_max_body_size 2m;
@@ -65,7 +69,12 @@ my $nginx = nginx(access_log => $to, http => "$format
         location = /open { return 200; }
     }" } [$dry, 'phrony_dry_run on;'], [$small, 'client_max_body_size 64;'],
         [$limit, 'limit_req zone=one;'], [$closed, 'deny all;'],
-        [$real, 'set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;']);
+        [$real, 'set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;'],
+        [$paged, "phrony on; $set client_max_body_size 64; limit_req zone=one;
+            error_page 413 503 /problem;
+            location = /problem {
+                internal; phrony off; client_max_body_size 0; return 200;
+            }"]);
 
 my ($trigger, $key) = ($policy->trigger('alpha'), $policy->key_id('alice'));
 my $alice = $policy->key('alice');
@@ -237,6 +246,17 @@ line_is('denied', {%known, outcome => '', reason => ''}, client($closed),
 client($limit)->req(start('alpha'));
 lines(1);
 line_is('limit_req', {%known, outcome => ''}, client($limit), start('alpha'));
+
+
+# The same where an error_page leads to a location that is not guarded: what is
+# asked for there starts nothing.
+
+line_is('too large for nginx, with a page', {%known, outcome => ''},
+    client($paged), start('alpha', json => {input => {text => 'sesame' x 99}}));
+client($paged)->req(start('alpha'));
+lines(1);
+line_is('limit_req, with a page', {%known, outcome => ''}, client($paged),
+    start('alpha'));
 
 
 # addresses
