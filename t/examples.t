@@ -23,7 +23,7 @@ my $policy = policy(agents => {alpha => {rpmLimit => 100}},
     keys => {alice => {agents => ['alpha']}});
 
 # the upstream by TLS: it asks for a certificate, and says whose it got and on
-# which of its connections
+# which of its connections; it breaks off where the stand-in does
 
 my ($crt, $key) = certificates()->issue('upstream',
     'DNS:phrony.example.com');
@@ -38,6 +38,9 @@ my $front = nginx(module => 0, upstream => $up, server => <<"END");
         add_header X-Connection \$connection always;
         add_header X-Client \$ssl_client_s_dn always;
         add_header X-Name \$ssl_server_name always;
+        add_header X-Host \$host always;
+        error_page 502 \@broken;
+        location \@broken { return 444; }
 END
 
 my %tried;
@@ -143,7 +146,8 @@ sub start_at {
     my ($nginx, %opt) = @_;
 
     return start_run('alpha', key => 'alice', at => $nginx->client,
-        host => 'gateway.example.com', %opt);
+        host => 'gateway.example.com',
+        headers => ['X-Forwarded-For' => '203.0.113.9'], %opt);
 }
 
 
@@ -158,6 +162,7 @@ sub works {
     is $r->status, 202, 'a start';
     like $r->header('RateLimit') // '', qr/\A"rpm";r=99;/, 'is counted';
     is $up->count, $began + 1, 'and was with the upstream';
+    forwarded($r, $up->last_request);
 
     problem_is(start_at($nginx, key => undef), 401, 'key_missing', 'no key');
 
@@ -170,6 +175,32 @@ sub works {
     unlike $log, qr/phk_/, 'and not the key';
 
     return $r;
+}
+
+
+# Whom the upstream thinks that it is, and who has asked: a client that says
+# who it is, is not believed.  By TLS an nginx is between, which tells the name.
+
+sub forwarded {
+    my ($answer, $request) = @_;
+
+    is $answer->header('X-Host') // $up->field($request, 'Host'),
+        'phrony.example.com', 'by its name';
+    is_deeply [$up->field($request, 'X-Forwarded-For')], ['127.0.0.1'],
+        'for this client';
+}
+
+
+# The answer to a start breaks off: no server of the upstream gets it again.
+
+sub sent_once {
+    my ($nginx) = @_;
+
+    my $began = $up->count;
+
+    is start_at($nginx, stand_in => {break => 'before'})->status, 502,
+        'a start that breaks';
+    is $up->count, $began + 1, 'is not sent again';
 }
 
 
@@ -208,6 +239,7 @@ subtest 'upstream-tls.conf' => sub {
     my %seen = map { $_->header('X-Connection') => 1 } $r, @more;
 
     is scalar keys %seen, 1, 'one connection serves all';
+    sent_once($nginx);
     is $r->header('X-Client'), 'CN=client', 'the gateway shows who it is';
     is $r->header('X-Name'), 'phrony.example.com', 'and whom it wants';
 
@@ -237,6 +269,7 @@ subtest 'production.conf' => sub {
     my ($nginx, %port) = start_example('production.conf');
 
     works($nginx, %port);
+    sent_once($nginx);
     problem_is($nginx->client->req(POST => '/v1/agents/x/runs',
         body => 'x' x 2_100_000), 413, 'body_too_large',
         "nginx's own refusal");
@@ -257,7 +290,11 @@ subtest 'agents.conf' => sub {
 
     my @before = map { $_->count } $up, $other;
 
-    is $start->('interactive', 1)->status, 202, 'the first agent';
+    my $first = $start->('interactive', 1,
+        headers => ['X-Forwarded-For' => '203.0.113.9']);
+
+    is $first->status, 202, 'the first agent';
+    forwarded($first, $up->last_request);
     problem_is($start->('interactive', 2), 403, 'agent_out_of_scope',
         'is all that this key may use');
 
