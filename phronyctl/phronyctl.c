@@ -105,8 +105,11 @@ main(int argc, char **argv)
     ctl.command = ctl_find(argc - 1, argv + 1, &words);
 
     if (ctl.command == NULL) {
-        return (int) ctl_fail(&ctl, CTL_USAGE, "no such command; phronyctl "
-                              "--help lists them");
+        return (int) ctl_fail(&ctl, CTL_USAGE, argv[1][0] == '-'
+                              ? "the command comes before its options; "
+                                "phronyctl --help lists them"
+                              : "no such command; phronyctl --help lists "
+                                "them");
     }
 
     ctl.args = ctl_alloc((size_t) argc * sizeof(char *));

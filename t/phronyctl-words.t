@@ -28,6 +28,14 @@ for my $command (@commands) {
 }
 
 
+# The command is the first word: who begins with an option is told so.
+
+like $ctl->run('--json', 'key', 'list')->{err},
+    qr/^phronyctl: the command comes before its options/, 'an option first';
+like $ctl->run('kee', 'list')->{err}, qr/^phronyctl: no such command/,
+    'no command';
+
+
 # The words that bash would offer behind these.
 
 sub completed {
