@@ -92,7 +92,7 @@ my @lines = $text =~ /^  ((?:curl|for) .*)$/mg;
 
 
 subtest 'the lines it prints' => sub {
-    is scalar @lines, 5, 'five of them';
+    is scalar @lines, 6, 'six of them';
 
     my $start = run_line($lines[0]);
     like $start, qr{\AHTTP/1\.1 202 }, 'a start';
@@ -108,6 +108,8 @@ subtest 'the lines it prints' => sub {
         'the rate limit';
     is_deeply [split ' ', run_line($lines[4])], [202, 202, 429],
         'the limit of unfinished runs';
+    is decode_json(run_line($lines[5]))->{requests}{admitted}, 7,
+        'what was done';
 };
 
 
