@@ -35,6 +35,8 @@ help:
 
 run:
 	@tools/install-packages run
+	@test -e build/ngx_http_phrony_module.so \
+		|| echo "building the module, this takes half a minute"
 	@tools/build module
 	@exec tools/quickstart
 
