@@ -15,7 +15,7 @@ my $up = stand_in();
 my $policy = policy(
     agents => {
         alpha => {rpmLimit => 60}, rate => {rpmLimit => 0},
-        map { $_ => {} } qw(warm beta many off away denied shifted),
+        map { $_ => {} } qw(warm beta many off away denied shifted paged),
     },
     keys => {
         alice => {clear => 'phk_sesame_alice'},
@@ -68,7 +68,7 @@ my %gateway = (
     phrony   => "phrony_zone phrony:1m; phrony_policy file={{policy_path}};
         phrony_ingress_log redis;",
     http     => "$SHOW limit_req_zone \$phrony_trigger_id zone=one:1m
-        rate=1r/m;",
+        rate=1r/m; limit_req_zone \$server_port zone=all:1m rate=1r/m;",
     location => 'location = /status { phrony_status; }',
     server   => 'location = /v1/agents/' . $policy->agent('many') . '/runs {
             phrony on;
@@ -84,7 +84,15 @@ my %gateway = (
             phrony on;
             limit_req zone=one;
             proxy_pass http://{{upstream_name}};
-        }',
+        }
+        location = /v1/agents/' . $policy->agent('paged') . '/runs {
+            phrony on;
+            set $ingress_route $phrony_route;
+            limit_req zone=all;
+            error_page 503 /problem;
+            proxy_pass http://{{upstream_name}};
+        }
+        location = /problem { internal; phrony off; return 200; }',
 );
 
 my ($one, $two) = map { nginx(%gateway, redis => $redis, workers => 1) } 1, 2;
@@ -153,6 +161,7 @@ subtest 'other attempts' => sub {
     start_run('alpha', key => 'alice', at => $one, body => '{}',
         headers => ['X-HTTP-Method' => 'PUT']);
     start_run('beta', key => 'bob', at => $one) for 1, 2;
+    start_run('paged', key => 'alice', at => $one) for 1, 2;
     poll($_, key => 'alice', at => $one)
         for map { $_->{run} || () } entries($redis, 'alpha');
 
@@ -163,6 +172,9 @@ subtest 'other attempts' => sub {
         ['refused', 'rate_limited', 429], 'a limit';
     is_deeply [map { [@$_{qw(outcome status)}] } @beta],
         [['admitted', 202], ['', 503]], 'refused by another module';
+    is_deeply [map { [@$_{qw(outcome status)}] }
+        await_entries(2, $redis, 'paged')], [['admitted', 202], ['', 503]],
+        'the same, with a page elsewhere';
     is scalar entries($redis, 'alpha'), 4,
         'none by who may not use the trigger, and none of reads';
 
