@@ -60,7 +60,25 @@ sub await_entries {
 }
 
 
-sub ingress { $_[0]->client->req(GET => '/status')->json->{ingress} }
+sub figures { $_[0]->client->req(GET => '/status')->json }
+sub ingress { figures(@_)->{ingress} }
+
+
+# The figures of the log, when each start that was admitted is one of them.
+
+sub settled {
+    my ($nginx) = @_;
+
+    my ($all, $log);
+
+    wait_for {
+        $all = figures($nginx);
+        $log = $all->{ingress};
+        $all->{requests}{admitted} == $log->{logged} + $log->{dropped};
+    } 5, 'all to be told';
+
+    return $log;
+}
 
 
 my $redis = redis();
@@ -101,7 +119,7 @@ await_store($_) for $one, $two;
 
 # what came before Redis was there, if anything
 
-my $early = ingress($one)->{dropped} + ingress($two)->{dropped};
+my $early = settled($one)->{dropped} + settled($two)->{dropped};
 
 
 subtest 'two gateways, one stream' => sub {
@@ -256,10 +274,8 @@ subtest 'Redis hangs' => sub {
         http => "$gateway{http} phrony_redis_timeout 30s;");
 
     await_store($nginx);
-    wait_for { ingress($nginx)->{logged} == $redis->call(XLEN =>
-        stream_key('warm')) } 5, 'all to be told';
 
-    my ($before, $early) = @{ingress($nginx)}{qw(logged dropped)};
+    my ($before, $early) = @{settled($nginx)}{qw(logged dropped)};
     my $now;
 
     $redis->pause;
