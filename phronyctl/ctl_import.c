@@ -350,21 +350,14 @@ ctl_import_prune(void *data, const phrony_policy_name_t *name,
 static ctl_code_t
 ctl_import_delete(ctl_import_t *import)
 {
-    uint32_t              i;
-    ctl_code_t            code;
-    phrony_str_t          key;
-    ctl_request_t         request;
-    unsigned char         buf[CTL_POLICY_NAME];
-    const phrony_resp_t  *reply;
+    uint32_t     i;
+    ctl_code_t   code;
 
     code = CTL_OK;
 
     for (i = 0; i < import->pruned.n && code == CTL_OK; i++) {
-        key = ctl_policy_name(import->ctl,
-                              phrony_table_at(&import->pruned, i), buf);
-        ctl_request(&request, "DEL", &key);
-
-        code = ctl_redis_call(import->ctl, &request, &reply);
+        code = ctl_policy_delete(import->ctl,
+                                 phrony_table_at(&import->pruned, i));
     }
 
     return code;

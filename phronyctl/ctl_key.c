@@ -29,18 +29,12 @@ typedef struct {
 static ctl_code_t ctl_key_scopes(ctl_t *ctl, json_t *record);
 static ctl_code_t ctl_key_scope(ctl_t *ctl, json_t *record,
     const phrony_policy_name_t *name);
-static ctl_code_t ctl_key_members(ctl_t *ctl, json_t *record);
 static ctl_code_t ctl_key_unique(ctl_t *ctl, const char *id,
     phrony_uuid_t *uuid);
 static ctl_code_t ctl_key_expires(ctl_t *ctl, json_t *record);
-static ctl_code_t ctl_key_store(ctl_t *ctl, json_t *record,
-    ctl_secret_t *secret, int given);
-static void ctl_key_tell(ctl_t *ctl, json_t *record,
-    const ctl_secret_t *secret, int given);
 static ctl_code_t ctl_key_matched(void *data,
     const phrony_policy_name_t *name, json_t *record);
-static ctl_code_t ctl_key_retire(ctl_t *ctl,
-    const phrony_policy_name_t *name, json_t *record);
+static ctl_code_t ctl_key_revoke_one(ctl_t *ctl, const char *id);
 
 
 ctl_code_t
@@ -69,6 +63,10 @@ ctl_key_create(ctl_t *ctl)
         code = ctl_key_store(ctl, record, &secret, file != NULL);
     }
 
+    if (code == CTL_OK) {
+        ctl_key_tell(ctl, record, &secret, file != NULL);
+    }
+
     ctl_secret_clear(&secret);
     json_decref(record);
 
@@ -76,7 +74,7 @@ ctl_key_create(ctl_t *ctl)
 }
 
 
-static ctl_code_t
+ctl_code_t
 ctl_key_members(ctl_t *ctl, json_t *record)
 {
     const char     *id, *workspace;
@@ -262,9 +260,7 @@ ctl_key_scope(ctl_t *ctl, json_t *record, const phrony_policy_name_t *name)
 }
 
 
-/* "given": the secret is not ours to print. */
-
-static ctl_code_t
+ctl_code_t
 ctl_key_store(ctl_t *ctl, json_t *record, ctl_secret_t *secret, int given)
 {
     char                   hex[PHRONY_KEY_DIGEST_LEN * 2 + 1];
@@ -299,12 +295,9 @@ ctl_key_store(ctl_t *ctl, json_t *record, ctl_secret_t *secret, int given)
         return code;
     }
 
-    code = ctl_policy_put(ctl, &name, record, 1);
+    code = ctl_policy_put(ctl, &name, NULL, record, 0);
 
-    if (code == CTL_OK) {
-        ctl_key_tell(ctl, record, secret, given);
-
-    } else if (out) {
+    if (code != CTL_OK && out) {
         (void) remove(out);
     }
 
@@ -312,9 +305,7 @@ ctl_key_store(ctl_t *ctl, json_t *record, ctl_secret_t *secret, int given)
 }
 
 
-/* The only time that the clear text is seen. */
-
-static void
+void
 ctl_key_tell(ctl_t *ctl, json_t *record, const ctl_secret_t *secret,
     int given)
 {
@@ -407,129 +398,59 @@ ctl_key_matched(void *data, const phrony_policy_name_t *name, json_t *record)
 }
 
 
+/* One that cannot be revoked keeps nobody from revoking the others. */
+
 ctl_code_t
 ctl_key_revoke(ctl_t *ctl)
 {
-    int                    i;
-    json_t                *record;
-    ctl_code_t             code;
-    phrony_policy_name_t   name;
+    int         i, n;
+    ctl_code_t  code, worst;
 
-    for (i = 0; i < ctl->nargs; i++) {
-        code = ctl_key_find(ctl, ctl->args[i], &name, &record);
+    n = 0;
+    worst = CTL_OK;
 
-        if (code != CTL_OK) {
-            return code;
-        }
-
-        json_object_set_new(record, "status", json_string("revoked"));
-        code = ctl_policy_put(ctl, &name, record, 0);
-        json_decref(record);
+    for (i = 0; i < ctl->nargs && worst != CTL_UNREACHABLE; i++) {
+        code = ctl_key_revoke_one(ctl, ctl->args[i]);
+        n += (code == CTL_OK);
 
         if (code != CTL_OK) {
-            return code;
-        }
-
-        if (!ctl->json) {
-            printf("%s: %srevoked\n", ctl->args[i],
-                   ctl_option(ctl, "dry-run") ? "would be " : "");
+            worst = code;
         }
     }
 
-    if (ctl->json) {
-        ctl_print(ctl, json_pack("{s:i}", "revoked", ctl->nargs));
+    if (ctl->json && !ctl->printed) {
+        ctl_print(ctl, json_pack("{s:i}", "revoked", n));
     }
 
-    return CTL_OK;
+    return worst;
 }
 
 
-/* The new key comes before the old one goes. */
-
-ctl_code_t
-ctl_key_rotate(ctl_t *ctl)
+static ctl_code_t
+ctl_key_revoke_one(ctl_t *ctl, const char *id)
 {
     json_t                *old, *record;
     ctl_code_t             code;
-    ctl_secret_t           secret;
     phrony_policy_name_t   name;
 
-    code = ctl_key_find(ctl, ctl->args[0], &name, &old);
+    code = ctl_key_find(ctl, id, &name, &record);
 
     if (code != CTL_OK) {
         return code;
     }
 
-    record = json_deep_copy(old);
+    old = json_deep_copy(record);
+    json_object_set_new(record, "status", json_string("revoked"));
 
-    code = (strcmp(ctl_key_state(old), "revoked") == 0)
-           ? ctl_fail(ctl, CTL_REFUSED, "key %s is revoked", ctl->args[0])
-           : ctl_key_members(ctl, record);
+    code = ctl_policy_put(ctl, &name, old, record, 0);
 
-    /* scopes and uploads are those of the old one */
-
-    json_object_set(record, "scopes", json_object_get(old, "scopes"));
-    json_object_set_new(record, "allowFileUploads",
-                        json_boolean(json_is_true(
-                            json_object_get(old, "allowFileUploads"))));
-
-    if (code == CTL_OK) {
-        code = ctl_secret_new(ctl, &secret);
-    }
-
-    if (code == CTL_OK) {
-        code = ctl_key_retire(ctl, NULL, NULL);
-    }
-
-    if (code == CTL_OK) {
-        code = ctl_key_store(ctl, record, &secret, 0);
-    }
-
-    if (code == CTL_OK) {
-        code = ctl_key_retire(ctl, &name, old);
-    }
-
-    ctl_secret_clear(&secret);
     json_decref(record);
     json_decref(old);
 
+    if (code == CTL_OK && !ctl->json) {
+        printf("%s: %srevoked\n", id,
+               ctl_option(ctl, "dry-run") ? "would be " : "");
+    }
+
     return code;
-}
-
-
-/* Without a record: whether --grace can be read, before anything is done. */
-
-static ctl_code_t
-ctl_key_retire(ctl_t *ctl, const phrony_policy_name_t *name, json_t *record)
-{
-    char           text[32];
-    time_t         at;
-    int64_t        grace, seconds;
-    struct tm      tm;
-    ctl_code_t     code;
-    phrony_str_t   expires;
-
-    grace = 0;
-    code = ctl_option_time(ctl, "grace", &grace);
-
-    if (code != CTL_OK || record == NULL) {
-        return code;
-    }
-
-    expires.data = (unsigned char *) ctl_policy_text(record, "expiresAt");
-    expires.len = strlen((char *) expires.data);
-
-    if (grace == 0) {
-        json_object_set_new(record, "status", json_string("revoked"));
-
-    } else if (phrony_time_parse(&expires, &seconds) == -1
-               || seconds > (ctl_now() + grace) / 1000)
-    {
-        at = (time_t) ((ctl_now() + grace) / 1000);
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ",
-                 gmtime_r(&at, &tm));
-        json_object_set_new(record, "expiresAt", json_string(text));
-    }
-
-    return ctl_policy_put(ctl, name, record, 0);
 }

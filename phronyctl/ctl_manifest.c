@@ -34,9 +34,10 @@ static ctl_code_t ctl_manifest_ids(ctl_t *ctl, const char *key,
     ctl_manifest_ids_t *ids);
 static ctl_code_t ctl_manifest_record(ctl_t *ctl,
     const ctl_manifest_ids_t *ids, phrony_policy_name_t *name,
-    json_t **record);
+    json_t **record, int *fresh);
 static ctl_code_t ctl_manifest_put(ctl_t *ctl,
-    const phrony_policy_name_t *name, const json_t *trigger, json_t *record);
+    const phrony_policy_name_t *name, const json_t *trigger,
+    const json_t *old, json_t *record);
 static void ctl_manifest_tell(const ctl_t *ctl, const char *key,
     const json_t *old, const json_t *record);
 
@@ -111,6 +112,7 @@ static ctl_code_t
 ctl_manifest_apply(ctl_t *ctl, const char *path, const json_t *trigger,
     json_t *done)
 {
+    int                    fresh;
     char                   safe[128];
     json_t                *record, *old;
     ctl_code_t             code;
@@ -135,14 +137,15 @@ ctl_manifest_apply(ctl_t *ctl, const char *path, const json_t *trigger,
                         ctl_safe(safe, sizeof(safe), key));
     }
 
-    code = ctl_manifest_record(ctl, &ids, &name, &record);
+    code = ctl_manifest_record(ctl, &ids, &name, &record, &fresh);
 
     if (code != CTL_OK || record == NULL) {
         return code;
     }
 
     old = json_deep_copy(record);
-    code = ctl_manifest_put(ctl, &name, trigger, record);
+    code = ctl_manifest_put(ctl, &name, trigger, fresh ? NULL : old,
+                            record);
 
     if (code == CTL_OK) {
         json_array_append(done, record);
@@ -199,7 +202,7 @@ ctl_manifest_ids(ctl_t *ctl, const char *key, ctl_manifest_ids_t *ids)
 
 static ctl_code_t
 ctl_manifest_record(ctl_t *ctl, const ctl_manifest_ids_t *ids,
-    phrony_policy_name_t *name, json_t **record)
+    phrony_policy_name_t *name, json_t **record, int *fresh)
 {
     ctl_code_t            code;
     const char           *workspace;
@@ -233,6 +236,7 @@ ctl_manifest_record(ctl_t *ctl, const ctl_manifest_ids_t *ids,
     }
 
     code = ctl_policy_get(ctl, name, record);
+    *fresh = (*record == NULL);
 
     if (code != CTL_OK || *record) {
         return code;
@@ -257,7 +261,7 @@ ctl_manifest_record(ctl_t *ctl, const ctl_manifest_ids_t *ids,
 
 static ctl_code_t
 ctl_manifest_put(ctl_t *ctl, const phrony_policy_name_t *name,
-    const json_t *trigger, json_t *record)
+    const json_t *trigger, const json_t *old, json_t *record)
 {
     size_t   i;
     json_t  *value;
@@ -273,7 +277,7 @@ ctl_manifest_put(ctl_t *ctl, const phrony_policy_name_t *name,
         }
     }
 
-    return ctl_policy_put(ctl, name, record, 0);
+    return ctl_policy_put(ctl, name, old, record, 0);
 }
 
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "phrony_policy.h"
 #include "phrony_table.h"
 
 #include "ctl_options.h"
@@ -40,12 +39,6 @@ typedef struct {
 
 static json_t *ctl_policy_load(ctl_t *ctl, const phrony_policy_name_t *name,
     const phrony_resp_t *reply);
-static ctl_code_t ctl_policy_check(ctl_t *ctl,
-    const phrony_policy_name_t *name, json_t *record);
-static ctl_code_t ctl_policy_refer(ctl_t *ctl, json_t *list,
-    phrony_policy_kind_t kind, const json_t *id);
-static ctl_code_t ctl_policy_refer_scopes(ctl_t *ctl, json_t *triggers,
-    json_t *workspaces, const json_t *record);
 static ctl_code_t ctl_policy_keys(void *data, size_t i,
     const phrony_resp_t *reply);
 static ctl_code_t ctl_policy_fetch(ctl_policy_walk_t *walk);
@@ -105,6 +98,20 @@ ctl_code_t
 ctl_policy_get(ctl_t *ctl, const phrony_policy_name_t *name,
     json_t **record)
 {
+    ctl_code_t    code;
+    phrony_str_t  text;
+
+    code = ctl_policy_read(ctl, name, &text, record);
+    free(text.data);
+
+    return code;
+}
+
+
+ctl_code_t
+ctl_policy_read(ctl_t *ctl, const phrony_policy_name_t *name,
+    phrony_str_t *text, json_t **record)
+{
     ctl_code_t            code;
     phrony_str_t          key;
     ctl_request_t         request;
@@ -112,6 +119,8 @@ ctl_policy_get(ctl_t *ctl, const phrony_policy_name_t *name,
     const phrony_resp_t  *reply;
 
     *record = NULL;
+    text->data = NULL;
+    text->len = 0;
 
     if (ctl_policy_prefix(ctl) == NULL) {
         return CTL_USAGE;
@@ -128,7 +137,14 @@ ctl_policy_get(ctl_t *ctl, const phrony_policy_name_t *name,
 
     *record = ctl_policy_load(ctl, name, reply);
 
-    return *record ? CTL_OK : CTL_REFUSED;
+    if (*record == NULL) {
+        return CTL_REFUSED;
+    }
+
+    text->len = reply->str.len;
+    text->data = (unsigned char *) ctl_copy_str(&reply->str);
+
+    return CTL_OK;
 }
 
 
@@ -157,171 +173,6 @@ ctl_policy_load(ctl_t *ctl, const phrony_policy_name_t *name,
     }
 
     return record;
-}
-
-
-ctl_code_t
-ctl_policy_put(ctl_t *ctl, const phrony_policy_name_t *name, json_t *record,
-    int fresh)
-{
-    char                 *text;
-    ctl_code_t            code;
-    phrony_str_t          key;
-    ctl_request_t         request;
-    unsigned char         buf[CTL_POLICY_NAME];
-    const phrony_resp_t  *reply;
-
-    code = ctl_policy_check(ctl, name, record);
-
-    if (code != CTL_OK || ctl_option(ctl, "dry-run")) {
-        return code;
-    }
-
-    text = json_dumps(record, JSON_COMPACT);
-    key = ctl_policy_name(ctl, name, buf);
-
-    ctl_request(&request, "SET", &key);
-    ctl_request_text(&request, text);
-
-    if (fresh) {
-        ctl_request_text(&request, "NX");
-    }
-
-    code = ctl_redis_call(ctl, &request, &reply);
-
-    free(text);
-
-    if (code == CTL_OK && reply->type != PHRONY_RESP_STATUS) {
-        code = ctl_fail(ctl, CTL_REFUSED, "%s is there already", buf);
-    }
-
-    return code;
-}
-
-
-/* A policy of the record and what it refers to, checked as a file is. */
-
-static ctl_code_t
-ctl_policy_check(ctl_t *ctl, const phrony_policy_name_t *name,
-    json_t *record)
-{
-    char                   *text;
-    json_t                 *policy, *list[PHRONY_POLICY_NAME_KINDS];
-    ctl_code_t              code;
-    phrony_policy_t        *built;
-    phrony_policy_error_t   error;
-
-    list[PHRONY_POLICY_NAME_KEY] = json_array();
-    list[PHRONY_POLICY_NAME_WORKSPACE] = json_array();
-    list[PHRONY_POLICY_NAME_TRIGGER] = json_array();
-
-    policy = json_pack("{s:o, s:o, s:o}",
-                       "workspaces", list[PHRONY_POLICY_NAME_WORKSPACE],
-                       "triggers", list[PHRONY_POLICY_NAME_TRIGGER],
-                       "keys", list[PHRONY_POLICY_NAME_KEY]);
-
-    json_array_append(list[name->kind], record);
-
-    code = CTL_OK;
-
-    if (name->kind != PHRONY_POLICY_NAME_WORKSPACE) {
-        code = ctl_policy_refer(ctl, list[PHRONY_POLICY_NAME_WORKSPACE],
-                                PHRONY_POLICY_NAME_WORKSPACE,
-                                json_object_get(record, "workspaceId"));
-    }
-
-    if (code == CTL_OK && name->kind == PHRONY_POLICY_NAME_KEY) {
-        code = ctl_policy_refer_scopes(ctl,
-                                       list[PHRONY_POLICY_NAME_TRIGGER],
-                                       list[PHRONY_POLICY_NAME_WORKSPACE],
-                                       record);
-    }
-
-    if (code == CTL_OK) {
-        text = json_dumps(policy, JSON_COMPACT);
-        built = phrony_policy_parse(text, strlen(text), &error);
-
-        if (built == NULL) {
-            code = ctl_fail(ctl, CTL_REFUSED, "%s", error.text);
-        }
-
-        phrony_policy_free(built);
-        free(text);
-    }
-
-    json_decref(policy);
-
-    return code;
-}
-
-
-/* Adds the record of an id to a list, if it is there and not yet in it. */
-
-static ctl_code_t
-ctl_policy_refer(ctl_t *ctl, json_t *list, phrony_policy_kind_t kind,
-    const json_t *id)
-{
-    size_t                 i;
-    json_t                *record;
-    ctl_code_t             code;
-    phrony_str_t           text;
-    phrony_uuid_t          uuid;
-    phrony_policy_name_t   name;
-
-    text.data = (unsigned char *) json_string_value(id);
-    text.len = json_string_length(id);
-
-    if (text.data == NULL || phrony_uuid_parse(&text, &uuid) == -1) {
-        return CTL_OK;
-    }
-
-    json_array_foreach(list, i, record) {
-        if (strcasecmp(ctl_policy_text(record, "id"),
-                       (char *) text.data) == 0)
-        {
-            return CTL_OK;
-        }
-    }
-
-    phrony_policy_name_uuid(&name, kind, &uuid);
-
-    code = ctl_policy_get(ctl, &name, &record);
-
-    if (code == CTL_OK && record) {
-        json_array_append_new(list, record);
-    }
-
-    return code;
-}
-
-
-static ctl_code_t
-ctl_policy_refer_scopes(ctl_t *ctl, json_t *triggers, json_t *workspaces,
-    const json_t *record)
-{
-    size_t       i;
-    json_t      *scope;
-    ctl_code_t   code;
-
-    code = CTL_OK;
-
-    json_array_foreach(json_object_get(record, "scopes"), i, scope) {
-        if (code == CTL_OK) {
-            code = ctl_policy_refer(ctl, triggers,
-                                    PHRONY_POLICY_NAME_TRIGGER,
-                                    json_object_get(scope, "triggerId"));
-        }
-    }
-
-    json_array_foreach(triggers, i, scope) {
-        if (code == CTL_OK) {
-            code = ctl_policy_refer(ctl, workspaces,
-                                    PHRONY_POLICY_NAME_WORKSPACE,
-                                    json_object_get(scope, "workspaceId"));
-        }
-    }
-
-    return code;
 }
 
 

@@ -43,13 +43,25 @@ ctl_code_t ctl_policy_get(ctl_t *ctl, const phrony_policy_name_t *name,
     json_t **record);
 
 
+/* The same, and its text, which is freed by free(text->data). */
+
+ctl_code_t ctl_policy_read(ctl_t *ctl, const phrony_policy_name_t *name,
+    phrony_str_t *text, json_t **record);
+
+
 /*
- * Writes one, but for --dry-run; "fresh" if there must not be one yet.  With
- * what it refers to it is checked by the code that gateways have.
+ * Writes one, but for --dry-run.  "old" is what was read and changed here, or
+ * NULL if there must not be one yet.  What others have changed since then
+ * stays, and *record is what was written; or, if "strict", nothing is.  With
+ * what it refers to it is checked by the code that gateways have.  Returns
+ * CTL_OK, or another code and has said why: CTL_UNREACHABLE, it may have been
+ * written; else it was not.
  */
 
 ctl_code_t ctl_policy_put(ctl_t *ctl, const phrony_policy_name_t *name,
-    json_t *record, int fresh);
+    const json_t *old, json_t *record, int strict);
+
+ctl_code_t ctl_policy_delete(ctl_t *ctl, const phrony_policy_name_t *name);
 
 
 /*

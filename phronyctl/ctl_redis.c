@@ -197,8 +197,23 @@ ctl_request(ctl_request_t *request, const char *command,
     const phrony_str_t *key)
 {
     request->argc = 0;
+    request->key = 1;
 
     ctl_request_text(request, command);
+    ctl_request_add(request, key);
+}
+
+
+void
+ctl_request_script(ctl_request_t *request, const char *script,
+    const phrony_str_t *key)
+{
+    request->argc = 0;
+    request->key = 3;
+
+    ctl_request_text(request, "EVAL");
+    ctl_request_text(request, script);
+    ctl_request_text(request, "1");
     ctl_request_add(request, key);
 }
 
@@ -226,7 +241,7 @@ ctl_redis_node_of(ctl_redis_t *redis, const ctl_request_t *request)
         return redis->data;
     }
 
-    return redis->map[phrony_slot(&request->argv[1])];
+    return redis->map[phrony_slot(&request->argv[request->key])];
 }
 
 

@@ -16,10 +16,11 @@
 #define CTL_REQUEST_ARGC  8
 
 
-/* A command whose second word is the key it is about. */
+/* A command, and which of its words is the key that it is about. */
 
 typedef struct {
     size_t         argc;
+    size_t         key;
     phrony_str_t   argv[CTL_REQUEST_ARGC];
 } ctl_request_t;
 
@@ -48,6 +49,11 @@ void ctl_redis_close(ctl_t *ctl);
 /* Begins a request; the words must live as long as it does. */
 
 void ctl_request(ctl_request_t *request, const char *command,
+    const phrony_str_t *key);
+
+/* Likewise a script with one key; its arguments are added then. */
+
+void ctl_request_script(ctl_request_t *request, const char *script,
     const phrony_str_t *key);
 
 void ctl_request_add(ctl_request_t *request, const phrony_str_t *word);

@@ -98,12 +98,13 @@ ctl_code_t
 ctl_trigger_set(ctl_t *ctl)
 {
     int                    i;
-    json_t                *record;
+    json_t                *old, *record;
     ctl_code_t             code;
     phrony_policy_name_t   name;
 
     code = ctl_trigger_get(ctl, PHRONY_POLICY_NAME_TRIGGER, ctl->args[0],
                            &name, &record);
+    old = json_deep_copy(record);
 
     if (code == CTL_OK && record == NULL) {
         record = json_pack("{s:s, s:b}", "id", ctl->args[0], "active", 1);
@@ -118,7 +119,7 @@ ctl_trigger_set(ctl_t *ctl)
     }
 
     if (code == CTL_OK) {
-        code = ctl_policy_put(ctl, &name, record, 0);
+        code = ctl_policy_put(ctl, &name, old, record, 0);
     }
 
     if (code == CTL_OK && ctl->json) {
@@ -129,6 +130,7 @@ ctl_trigger_set(ctl_t *ctl)
     }
 
     json_decref(record);
+    json_decref(old);
 
     return code;
 }
@@ -430,7 +432,7 @@ ctl_workspace_create(ctl_t *ctl)
     phrony_policy_name_uuid(&name, PHRONY_POLICY_NAME_WORKSPACE, &id);
     record = json_pack("{s:s, s:s}", "id", ctl->args[0], "status", "active");
 
-    code = ctl_policy_put(ctl, &name, record, 1);
+    code = ctl_policy_put(ctl, &name, NULL, record, 0);
 
     if (code != CTL_OK) {
         json_decref(record);
@@ -521,7 +523,7 @@ ctl_workspace_resume(ctl_t *ctl)
 static ctl_code_t
 ctl_workspace_status(ctl_t *ctl, const char *status)
 {
-    json_t                *record;
+    json_t                *old, *record;
     ctl_code_t             code;
     phrony_policy_name_t   name;
 
@@ -537,8 +539,9 @@ ctl_workspace_status(ctl_t *ctl, const char *status)
         return code;
     }
 
+    old = json_deep_copy(record);
     json_object_set_new(record, "status", json_string(status));
-    code = ctl_policy_put(ctl, &name, record, 0);
+    code = ctl_policy_put(ctl, &name, old, record, 0);
 
     if (code == CTL_OK && ctl->json) {
         ctl_print(ctl, json_incref(record));
@@ -549,6 +552,7 @@ ctl_workspace_status(ctl_t *ctl, const char *status)
     }
 
     json_decref(record);
+    json_decref(old);
 
     return code;
 }
