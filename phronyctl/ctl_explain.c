@@ -32,6 +32,7 @@ static phrony_method_t ctl_explain_method(const char *name);
 static int ctl_explain_route(ctl_explain_t *explain);
 static ctl_code_t ctl_explain_key(ctl_explain_t *explain);
 static ctl_code_t ctl_explain_body(ctl_explain_t *explain);
+static ctl_code_t ctl_explain_directives(ctl_explain_t *explain);
 static phrony_reason_t ctl_explain_content(ctl_explain_t *explain,
     char *why, size_t size);
 static phrony_reason_t ctl_explain_type(const ctl_explain_t *explain);
@@ -175,6 +176,11 @@ ctl_explain_key(ctl_explain_t *explain)
 
     path = ctl_option(explain->ctl, "key-file");
 
+    if (ctl_explain_field(explain, "X-API-Key", 0)) {
+        return ctl_fail(explain->ctl, CTL_USAGE, "a key is no argument, which "
+                        "others can see: --key-file");
+    }
+
     if (path == NULL && ctl_option(explain->ctl, "key-id")) {
         ctl_explain_unknown(explain, 2, "the key's text is not at hand");
         explain->unknown = 0;
@@ -216,6 +222,12 @@ ctl_explain_body(ctl_explain_t *explain)
     const char       *path;
     phrony_reason_t   reason;
 
+    code = ctl_explain_directives(explain);
+
+    if (code != CTL_OK) {
+        return code;
+    }
+
     path = ctl_option(explain->ctl, "body-file");
 
     if (path) {
@@ -243,30 +255,55 @@ ctl_explain_body(ctl_explain_t *explain)
 }
 
 
+/* What the gateways have been told, as the options say. */
+
+static ctl_code_t
+ctl_explain_directives(ctl_explain_t *explain)
+{
+    const char  *mode;
+    ctl_code_t   code;
+
+    explain->max_body = 1024 * 1024;
+    explain->bytes_per_token = 4;
+    mode = ctl_option(explain->ctl, "duplicates");
+
+    if (mode == NULL || strcmp(mode, "replay") == 0) {
+        explain->duplicates = PHRONY_DELIVERY_MODE_REPLAY;
+
+    } else if (strcmp(mode, "annotate") == 0) {
+        explain->duplicates = PHRONY_DELIVERY_MODE_ANNOTATE;
+
+    } else if (strcmp(mode, "off") == 0) {
+        explain->duplicates = PHRONY_DELIVERY_MODE_OFF;
+
+    } else {
+        return ctl_fail(explain->ctl, CTL_USAGE, "--duplicates takes replay, "
+                        "annotate or off");
+    }
+
+    code = ctl_option_number(explain->ctl, "max-body", INT64_MAX,
+                             &explain->max_body);
+
+    return (code == CTL_OK)
+           ? ctl_option_number(explain->ctl, "bytes-per-token", INT32_MAX,
+                               &explain->bytes_per_token)
+           : code;
+}
+
+
 static phrony_reason_t
 ctl_explain_content(ctl_explain_t *explain, char *why, size_t size)
 {
-    int64_t               max, per_token, tokens, limit;
+    int64_t               tokens, limit;
     phrony_str_t          text;
     phrony_reason_t       reason;
     phrony_body_error_t   error;
-
-    max = 1024 * 1024;
-    per_token = 4;
-
-    if (ctl_option_number(explain->ctl, "max-body", INT64_MAX, &max)
-        != CTL_OK
-        || ctl_option_number(explain->ctl, "bytes-per-token", INT32_MAX,
-                             &per_token) != CTL_OK)
-    {
-        explain->unknown = 1;
-    }
 
     if (ctl_explain_type(explain) != PHRONY_REASON_NONE) {
         return PHRONY_REASON_CONTENT_TYPE;
     }
 
-    if (explain->len > (size_t) max) {
+    if (explain->len > (size_t) explain->max_body) {
         return PHRONY_REASON_BODY_TOO_LARGE;
     }
 
@@ -285,7 +322,8 @@ ctl_explain_content(ctl_explain_t *explain, char *why, size_t size)
     }
 
     limit = explain->trigger->max_input_tokens;
-    tokens = phrony_body_tokens(explain->len, (size_t) per_token);
+    tokens = phrony_body_tokens(explain->len,
+                                (size_t) explain->bytes_per_token);
 
     snprintf(why, size, "%zu bytes, estimated tokens: %lld", explain->len,
              (long long) tokens);
@@ -324,7 +362,7 @@ ctl_explain_type(const ctl_explain_t *explain)
 }
 
 
-/* Returns 0 if the id is not valid. */
+/* Returns 0 if the id is not valid; nobody looks at it if that is off. */
 
 static int
 ctl_explain_delivery(ctl_explain_t *explain)
@@ -334,6 +372,10 @@ ctl_explain_delivery(ctl_explain_t *explain)
     phrony_str_t   value;
 
     static const char  *names[] = { "Idempotency-Key", "Webhook-Id" };
+
+    if (explain->duplicates == PHRONY_DELIVERY_MODE_OFF) {
+        return 1;
+    }
 
     id = ctl_option(explain->ctl, "delivery-id");
 

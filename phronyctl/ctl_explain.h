@@ -8,6 +8,7 @@
 #define CTL_EXPLAIN_H_
 
 
+#include "phrony_delivery.h"
 #include "phrony_policy.h"
 #include "phrony_reason.h"
 #include "phrony_route.h"
@@ -33,6 +34,9 @@ typedef struct {
     unsigned char              digest[PHRONY_KEY_DIGEST_LEN];
     const phrony_key_t        *key;
     const phrony_trigger_t    *trigger;
+    phrony_delivery_mode_t     duplicates;
+    int64_t                    max_body;
+    int64_t                    bytes_per_token;
     char                      *body;
     size_t                     len;
     phrony_str_t               delivery;    /* id, or empty */

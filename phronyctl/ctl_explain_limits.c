@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "phrony_delivery.h"
-
 #include "ctl_explain.h"
 #include "ctl_options.h"
 #include "ctl_output.h"
@@ -25,14 +23,12 @@ static void ctl_explain_usage(const ctl_explain_t *explain,
     ctl_usage_t *usage);
 static ctl_code_t ctl_explain_duplicate(ctl_explain_t *explain,
     const ctl_usage_t *usage);
-static ctl_code_t ctl_explain_mode(ctl_explain_t *explain,
-    phrony_delivery_mode_t *mode);
 static ctl_code_t ctl_explain_state(ctl_explain_t *explain,
     const ctl_usage_t *usage, phrony_str_t *head);
 static ctl_code_t ctl_explain_given_up(ctl_explain_t *explain,
     const ctl_usage_t *usage, phrony_str_t *head);
 static void ctl_explain_decide(ctl_explain_t *explain,
-    phrony_delivery_mode_t mode, const phrony_str_t *value);
+    const phrony_str_t *value);
 static void ctl_explain_starts(ctl_explain_t *explain,
     const ctl_usage_t *usage);
 static void ctl_explain_reads(ctl_explain_t *explain,
@@ -120,16 +116,8 @@ ctl_explain_usage(const ctl_explain_t *explain, ctl_usage_t *usage)
 static ctl_code_t
 ctl_explain_duplicate(ctl_explain_t *explain, const ctl_usage_t *usage)
 {
-    ctl_code_t               code;
-    phrony_str_t             value;
-    phrony_delivery_mode_t   mode;
-
-    mode = PHRONY_DELIVERY_MODE_OFF;
-    code = ctl_explain_mode(explain, &mode);
-
-    if (code != CTL_OK || mode == PHRONY_DELIVERY_MODE_OFF) {
-        return code;
-    }
+    ctl_code_t    code;
+    phrony_str_t  value;
 
     value.data = NULL;
     value.len = 0;
@@ -140,37 +128,12 @@ ctl_explain_duplicate(ctl_explain_t *explain, const ctl_usage_t *usage)
     }
 
     if (code == CTL_OK) {
-        ctl_explain_decide(explain, mode, &value);
+        ctl_explain_decide(explain, &value);
     }
 
     free(value.data);
 
     return code;
-}
-
-
-static ctl_code_t
-ctl_explain_mode(ctl_explain_t *explain, phrony_delivery_mode_t *mode)
-{
-    const char  *text;
-
-    text = ctl_option(explain->ctl, "duplicates");
-
-    if (text == NULL || strcmp(text, "replay") == 0) {
-        *mode = PHRONY_DELIVERY_MODE_REPLAY;
-
-    } else if (strcmp(text, "annotate") == 0) {
-        *mode = PHRONY_DELIVERY_MODE_ANNOTATE;
-
-    } else if (strcmp(text, "off") == 0) {
-        *mode = PHRONY_DELIVERY_MODE_OFF;
-
-    } else {
-        return ctl_fail(explain->ctl, CTL_USAGE, "--duplicates takes replay, "
-                        "annotate or off");
-    }
-
-    return CTL_OK;
 }
 
 
@@ -286,8 +249,7 @@ ctl_explain_given_up(ctl_explain_t *explain, const ctl_usage_t *usage,
 
 
 static void
-ctl_explain_decide(ctl_explain_t *explain, phrony_delivery_mode_t mode,
-    const phrony_str_t *value)
+ctl_explain_decide(ctl_explain_t *explain, const phrony_str_t *value)
 {
     int                          same;
     unsigned char                body[PHRONY_KEY_DIGEST_LEN];
@@ -307,7 +269,7 @@ ctl_explain_decide(ctl_explain_t *explain, phrony_delivery_mode_t mode,
         same = memcmp(body, value->data + 58, PHRONY_KEY_DIGEST_LEN) == 0;
     }
 
-    decision = phrony_delivery_decide(mode, state, same,
+    decision = phrony_delivery_decide(explain->duplicates, state, same,
                                       value->len > CTL_DELIVERY_HEAD);
 
     switch (decision.action) {

@@ -295,7 +295,7 @@ ctl_key_store(ctl_t *ctl, json_t *record, ctl_secret_t *secret, int given)
         return code;
     }
 
-    code = ctl_policy_put(ctl, &name, NULL, record, 0);
+    code = ctl_policy_put(ctl, &name, NULL, record, CTL_POLICY_CHECKED);
 
     if (code != CTL_OK && out) {
         (void) remove(out);
@@ -442,7 +442,7 @@ ctl_key_revoke_one(ctl_t *ctl, const char *id)
     old = json_deep_copy(record);
     json_object_set_new(record, "status", json_string("revoked"));
 
-    code = ctl_policy_put(ctl, &name, old, record, 0);
+    code = ctl_policy_put(ctl, &name, old, record, CTL_POLICY_ANYHOW);
 
     json_decref(record);
     json_decref(old);

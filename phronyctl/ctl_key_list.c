@@ -24,6 +24,7 @@ typedef struct {
 
 static ctl_code_t ctl_key_listed(void *data,
     const phrony_policy_name_t *name, json_t *record);
+static void ctl_key_print(const json_t *record);
 
 
 ctl_code_t
@@ -136,8 +137,7 @@ ctl_key_listed(void *data, const phrony_policy_name_t *name, json_t *record)
 ctl_code_t
 ctl_key_show(ctl_t *ctl)
 {
-    size_t                 i;
-    json_t                *record, *scope;
+    json_t                *record;
     ctl_code_t             code;
     phrony_policy_name_t   name;
 
@@ -152,22 +152,36 @@ ctl_key_show(ctl_t *ctl)
         return CTL_OK;
     }
 
-    printf("id         %s\nsha256     %s\nworkspace  %s\nstatus     %s\n"
-           "expires    %s\nuploads    %s\n",
-           ctl_policy_text(record, "id"), ctl_policy_text(record, "sha256"),
-           ctl_policy_text(record, "workspaceId"), ctl_key_state(record),
-           ctl_policy_text(record, "expiresAt")[0]
-           ? ctl_policy_text(record, "expiresAt") : "never",
-           json_is_true(json_object_get(record, "allowFileUploads"))
-           ? "yes" : "no");
-
-    json_array_foreach(json_object_get(record, "scopes"), i, scope) {
-        printf("scope      trigger %s, agent %s\n",
-               ctl_policy_text(scope, "triggerId"),
-               ctl_policy_text(scope, "agentId"));
-    }
-
+    ctl_key_print(record);
     json_decref(record);
 
     return CTL_OK;
+}
+
+
+static void
+ctl_key_print(const json_t *record)
+{
+    char         text[256];
+    size_t       i;
+    json_t      *scope;
+    const char  *expires;
+
+    expires = ctl_policy_text(record, "expiresAt");
+
+    ctl_line("id", 9, ctl_policy_text(record, "id"));
+    ctl_line("sha256", 9, ctl_policy_text(record, "sha256"));
+    ctl_line("workspace", 9, ctl_policy_text(record, "workspaceId"));
+    ctl_line("status", 9, ctl_key_state(record));
+    ctl_line("expires", 9, expires[0] ? expires : "never");
+    ctl_line("uploads", 9,
+             json_is_true(json_object_get(record, "allowFileUploads"))
+             ? "yes" : "no");
+
+    json_array_foreach(json_object_get(record, "scopes"), i, scope) {
+        snprintf(text, sizeof(text), "trigger %s, agent %s",
+                 ctl_policy_text(scope, "triggerId"),
+                 ctl_policy_text(scope, "agentId"));
+        ctl_line("scope", 9, text);
+    }
 }

@@ -170,7 +170,7 @@ ctl_key_retire(ctl_t *ctl, const phrony_policy_name_t *name, json_t *record)
         json_object_set_new(record, "expiresAt", json_string(text));
     }
 
-    code = ctl_policy_put(ctl, name, old, record, 1);
+    code = ctl_policy_put(ctl, name, old, record, CTL_POLICY_STRICT);
 
     json_decref(old);
 

@@ -277,7 +277,7 @@ ctl_manifest_put(ctl_t *ctl, const phrony_policy_name_t *name,
         }
     }
 
-    return ctl_policy_put(ctl, name, old, record, 0);
+    return ctl_policy_put(ctl, name, old, record, CTL_POLICY_CHECKED);
 }
 
 
@@ -285,7 +285,7 @@ static void
 ctl_manifest_tell(const ctl_t *ctl, const char *key, const json_t *old,
     const json_t *record)
 {
-    char    safe[128], *before, *after;
+    char    safe[128], id[64], *before, *after;
     size_t  i;
 
     if (ctl->json) {
@@ -293,7 +293,7 @@ ctl_manifest_tell(const ctl_t *ctl, const char *key, const json_t *old,
     }
 
     printf("%s: trigger %s%s\n", ctl_safe(safe, sizeof(safe), key),
-           ctl_policy_text(record, "id"),
+           ctl_safe(id, sizeof(id), ctl_policy_text(record, "id")),
            ctl_option(ctl, "dry-run") ? " would become" : "");
 
     for (i = 0; i < sizeof(ctl_manifest_members) / sizeof(char *); i++) {

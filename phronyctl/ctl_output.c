@@ -76,12 +76,20 @@ ctl_copy_str(const phrony_str_t *text)
 ctl_code_t
 ctl_fail(ctl_t *ctl, ctl_code_t code, const char *fmt, ...)
 {
-    char     text[CTL_ERROR_LEN];
+    char     text[CTL_ERROR_LEN], *p;
     va_list  args;
 
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+
+    /* names of hosts come from Redis, too */
+
+    for (p = text; *p; p++) {
+        if ((unsigned char) *p < 0x20 || *p == 0x7f) {
+            *p = '?';
+        }
+    }
 
     fprintf(stderr, "phronyctl: %s\n", text);
 
@@ -115,8 +123,8 @@ ctl_print(ctl_t *ctl, json_t *document)
 {
     ctl->printed = 1;
 
-    json_dumpf(document, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2)
-                                                       : JSON_COMPACT);
+    json_dumpf(document, stdout, JSON_ENSURE_ASCII
+               | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT));
     putchar('\n');
 
     json_decref(document);
@@ -136,6 +144,15 @@ ctl_safe(char *buf, size_t size, const char *text)
 
 
 void
+ctl_line(const char *name, int width, const char *text)
+{
+    char  safe[CTL_CELL_LEN];
+
+    printf("%-*s  %s\n", width, name, ctl_safe(safe, sizeof(safe), text));
+}
+
+
+void
 ctl_list_begin(ctl_list_t *list, ctl_t *ctl)
 {
     list->ctl = ctl;
@@ -147,7 +164,7 @@ void
 ctl_list_add(ctl_list_t *list, json_t *element)
 {
     fputs(list->n++ ? ",\n" : "[\n", stdout);
-    json_dumpf(element, stdout, JSON_COMPACT);
+    json_dumpf(element, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
 
     list->ctl->printed = 1;
 }

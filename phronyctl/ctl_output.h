@@ -106,6 +106,11 @@ void ctl_print(ctl_t *ctl, json_t *document);
 const char *ctl_safe(char *buf, size_t size, const char *text);
 
 
+/* Prints a member of a record, likewise fit for a terminal. */
+
+void ctl_line(const char *name, int width, const char *text);
+
+
 void ctl_list_begin(ctl_list_t *list, ctl_t *ctl);
 void ctl_list_add(ctl_list_t *list, json_t *element);
 void ctl_list_end(ctl_list_t *list);

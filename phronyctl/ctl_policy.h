@@ -49,17 +49,24 @@ ctl_code_t ctl_policy_read(ctl_t *ctl, const phrony_policy_name_t *name,
     phrony_str_t *text, json_t **record);
 
 
+/* How a record is written. */
+
+typedef enum {
+    CTL_POLICY_CHECKED = 0, /* with what it refers to, by the gateways' code */
+    CTL_POLICY_STRICT,      /* likewise, and only if nobody has changed it */
+    CTL_POLICY_ANYHOW       /* even if it is not valid, to take rights away */
+} ctl_policy_how_t;
+
+
 /*
  * Writes one, but for --dry-run.  "old" is what was read and changed here, or
  * NULL if there must not be one yet.  What others have changed since then
- * stays, and *record is what was written; or, if "strict", nothing is.  With
- * what it refers to it is checked by the code that gateways have.  Returns
- * CTL_OK, or another code and has said why: CTL_UNREACHABLE, it may have been
- * written; else it was not.
+ * stays, and *record is what was written.  Returns CTL_OK, or another code and
+ * has said why: CTL_UNREACHABLE, it may have been written; else it was not.
  */
 
 ctl_code_t ctl_policy_put(ctl_t *ctl, const phrony_policy_name_t *name,
-    const json_t *old, json_t *record, int strict);
+    const json_t *old, json_t *record, ctl_policy_how_t how);
 
 ctl_code_t ctl_policy_delete(ctl_t *ctl, const phrony_policy_name_t *name);
 

@@ -23,9 +23,8 @@ static ctl_code_t ctl_policy_create(ctl_t *ctl,
     const phrony_policy_name_t *name, const json_t *record);
 static ctl_code_t ctl_policy_change(ctl_t *ctl,
     const phrony_policy_name_t *name, const json_t *old, json_t *record,
-    int strict);
-static ctl_code_t ctl_policy_fit(ctl_t *ctl,
-    const phrony_policy_name_t *name, const json_t *old, json_t *record,
+    ctl_policy_how_t how);
+static ctl_code_t ctl_policy_fit(const json_t *old, json_t *record,
     const json_t *now);
 static ctl_code_t ctl_policy_swap(ctl_t *ctl,
     const phrony_policy_name_t *name, const phrony_str_t *old,
@@ -47,17 +46,18 @@ static const char  ctl_policy_script[] =
 
 ctl_code_t
 ctl_policy_put(ctl_t *ctl, const phrony_policy_name_t *name,
-    const json_t *old, json_t *record, int strict)
+    const json_t *old, json_t *record, ctl_policy_how_t how)
 {
     ctl_code_t  code;
 
-    code = ctl_policy_check(ctl, name, record);
+    code = (how == CTL_POLICY_ANYHOW) ? CTL_OK
+                                      : ctl_policy_check(ctl, name, record);
 
     if (code != CTL_OK || ctl_option(ctl, "dry-run")) {
         return code;
     }
 
-    return old ? ctl_policy_change(ctl, name, old, record, strict)
+    return old ? ctl_policy_change(ctl, name, old, record, how)
                : ctl_policy_create(ctl, name, record);
 }
 
@@ -96,7 +96,7 @@ ctl_policy_create(ctl_t *ctl, const phrony_policy_name_t *name,
 
 static ctl_code_t
 ctl_policy_change(ctl_t *ctl, const phrony_policy_name_t *name,
-    const json_t *old, json_t *record, int strict)
+    const json_t *old, json_t *record, ctl_policy_how_t how)
 {
     int            i, done;
     json_t        *now, *base;
@@ -113,10 +113,14 @@ ctl_policy_change(ctl_t *ctl, const phrony_policy_name_t *name,
         code = ctl_policy_read(ctl, name, &text, &now);
 
         if (code == CTL_OK && !json_equal(now, base)) {
-            code = (strict || now == NULL)
+            code = (how == CTL_POLICY_STRICT || now == NULL)
                    ? ctl_fail(ctl, CTL_REFUSED, "%s was %s by somebody else "
                               "meanwhile", buf, now ? "changed" : "deleted")
-                   : ctl_policy_fit(ctl, name, base, record, now);
+                   : ctl_policy_fit(base, record, now);
+
+            if (code == CTL_OK && how != CTL_POLICY_ANYHOW) {
+                code = ctl_policy_check(ctl, name, record);
+            }
         }
 
         if (code == CTL_OK) {
@@ -177,8 +181,7 @@ ctl_policy_swap(ctl_t *ctl, const phrony_policy_name_t *name,
  */
 
 static ctl_code_t
-ctl_policy_fit(ctl_t *ctl, const phrony_policy_name_t *name,
-    const json_t *old, json_t *record, const json_t *now)
+ctl_policy_fit(const json_t *old, json_t *record, const json_t *now)
 {
     json_t      *value, *merged;
     const char  *member;
@@ -201,7 +204,7 @@ ctl_policy_fit(ctl_t *ctl, const phrony_policy_name_t *name,
     json_object_update(record, merged);
     json_decref(merged);
 
-    return ctl_policy_check(ctl, name, record);
+    return CTL_OK;
 }
 
 

@@ -119,7 +119,7 @@ ctl_trigger_set(ctl_t *ctl)
     }
 
     if (code == CTL_OK) {
-        code = ctl_policy_put(ctl, &name, old, record, 0);
+        code = ctl_policy_put(ctl, &name, old, record, CTL_POLICY_CHECKED);
     }
 
     if (code == CTL_OK && ctl->json) {
@@ -299,21 +299,24 @@ ctl_trigger_print(const json_t *record)
     json_t              *value;
     const ctl_member_t  *member;
 
-    printf("%-18s %s\n", "id", ctl_policy_text(record, "id"));
+    ctl_line("id", 17, ctl_policy_text(record, "id"));
 
     for (member = ctl_trigger_members; member->name; member++) {
         value = json_object_get(record, member->name);
 
         if (value == NULL) {
-            printf("%-18s %s\n", member->name,
-                   member->kind == CTL_MEMBER_FLAG ? "true" : "none");
+            ctl_line(member->name, 17,
+                     member->kind == CTL_MEMBER_FLAG ? "true" : "none");
             continue;
         }
 
-        text = json_is_string(value) ? ctl_copy(json_string_value(value))
-               : json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        if (json_is_string(value)) {
+            ctl_line(member->name, 17, json_string_value(value));
+            continue;
+        }
 
-        printf("%-18s %s\n", member->name, text);
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        printf("%-17s  %s\n", member->name, text);
         free(text);
     }
 }
@@ -432,7 +435,7 @@ ctl_workspace_create(ctl_t *ctl)
     phrony_policy_name_uuid(&name, PHRONY_POLICY_NAME_WORKSPACE, &id);
     record = json_pack("{s:s, s:s}", "id", ctl->args[0], "status", "active");
 
-    code = ctl_policy_put(ctl, &name, NULL, record, 0);
+    code = ctl_policy_put(ctl, &name, NULL, record, CTL_POLICY_CHECKED);
 
     if (code != CTL_OK) {
         json_decref(record);
@@ -541,7 +544,7 @@ ctl_workspace_status(ctl_t *ctl, const char *status)
 
     old = json_deep_copy(record);
     json_object_set_new(record, "status", json_string(status));
-    code = ctl_policy_put(ctl, &name, old, record, 0);
+    code = ctl_policy_put(ctl, &name, old, record, CTL_POLICY_CHECKED);
 
     if (code == CTL_OK && ctl->json) {
         ctl_print(ctl, json_incref(record));

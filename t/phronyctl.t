@@ -348,6 +348,63 @@ subtest 'a delivery' => sub {
     is $ctl->run(@of, qw(--duplicates annotate))->{json}{decision},
         'admitted', 'another mode';
     is $ctl->run(@of, qw(--duplicates some))->{code}, 2, 'or none';
+
+    my @none = grep { !/^(?:--delivery-id|d1)$/ } @of;
+
+    is $ctl->run(@none, @same, $_, '0')->{code}, 2, "$_ 0"
+        for qw(--max-body --bytes-per-token --duplicates);
+    is_deeply $ctl->run(@none, @same, qw(--max-body x))->{json},
+        {error => '--max-body is not a number of 1 to 9223372036854775807'},
+        'one document says so';
+    is $ctl->run(@none, '--header', 'X-API-Key: phk_x')->{code}, 2,
+        'a key is no argument';
+
+    # as a location with "phrony_duplicates off" does it
+
+    my $off = nginx(http => $SHOW, phrony => 'phrony_zone phrony:1m;'
+        . ' phrony_policy redis; phrony_duplicates off; phrony_redis '
+        . $redis->url . ';');
+    my @broken = (headers => ['Idempotency-Key', '"d']);
+
+    is $off->client->req(POST => $path, key => $policy->key('alice'),
+        body => $body, @broken)->status, 202, 'nobody looks at an id';
+    is $ctl->run(@none, @same, qw(--duplicates off --header),
+        'Idempotency-Key: "d')->{json}{decision}, 'admitted', 'if that is off';
+};
+
+
+# What is in a record is not what a terminal obeys.
+
+subtest 'control characters' => sub {
+    my $id = $id{warm};
+    my $evil = "\x1b]0;x\x07\x{9b}31m\x7f";
+    my $kid = '99999999-0000-4000-8000-000000000001';
+    my $key = 'phrony:key:' . 'e' x 64;
+    my $trigger = "phrony:trigger:$kid";
+
+    $redis->call(SET => $key, encode_json({id => $kid, sha256 => $evil,
+        status => $evil, expiresAt => $evil, workspaceId => $evil, scopes =>
+        [{agentId => $evil, triggerId => $evil}]}));
+    $redis->call(SET => $trigger, encode_json({id => $evil, agentId => $evil,
+        ipWhitelist => [$evil]}));
+
+    for my $words ([qw(key show), $kid], [qw(key show --json), $kid],
+        [qw(key list)], [qw(key list --json)], [qw(trigger show), $kid],
+        [qw(trigger list --json)], [qw(trigger set), $kid, 'rpmLimit=1'],
+        [qw(key rotate), $kid])
+    {
+        my $r = $ctl->run(@$words);
+
+        unlike $r->{out} . $r->{err}, qr/[\x00-\x09\x0b-\x1f]|[\x80-\xff]/,
+            "@$words[0, 1]";
+        like $r->{out} . $r->{err}, qr/x1b|u001B|\?|is not/i, 'it is told';
+    }
+
+    is $ctl->run(qw(key revoke), $kid)->{code}, 0, 'a broken key';
+    is decode_json($redis->call(GET => $key))->{status}, 'revoked',
+        'can be revoked';
+
+    $redis->call(DEL => $key, $trigger);
 };
 
 
