@@ -67,6 +67,7 @@ struct ctl_s {
     unsigned              color:1;      /* on stdout */
     unsigned              quiet:1;
     unsigned              printed:1;    /* stdout has got something */
+    size_t                broken;       /* records that were passed over */
     ctl_redis_t          *redis;        /* NULL: not connected yet */
 };
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
+
 #include "phrony_table.h"
 
 #include "ctl_file.h"
@@ -75,6 +77,8 @@ static ctl_code_t ctl_import_prune(void *data,
     const phrony_policy_name_t *name, json_t *record);
 static ctl_code_t ctl_import_delete(ctl_import_t *import);
 static void ctl_import_report(ctl_import_t *import);
+static ctl_code_t ctl_export_file(ctl_t *ctl, const char *path);
+static FILE *ctl_export_open(char *temp, const char *path);
 static ctl_code_t ctl_export_to(ctl_t *ctl, FILE *out);
 static ctl_code_t ctl_export_record(void *data,
     const phrony_policy_name_t *name, json_t *record);
@@ -389,9 +393,6 @@ ctl_import_report(ctl_import_t *import)
 ctl_code_t
 ctl_export(ctl_t *ctl)
 {
-    char        *temp;
-    FILE        *out;
-    size_t       len;
     ctl_code_t   code;
     const char  *path;
 
@@ -399,19 +400,40 @@ ctl_export(ctl_t *ctl)
 
     if (strcmp(path, "-") == 0) {
         ctl->printed = 1;
-        return ctl_export_to(ctl, stdout);
+        code = ctl_export_to(ctl, stdout);
+
+    } else {
+        code = ctl_export_file(ctl, path);
     }
+
+    if (code == CTL_OK && ctl->broken) {
+        code = ctl_fail(ctl, CTL_REFUSED, "records that are no JSON objects, "
+                        "and were left out: %zu", ctl->broken);
+    }
+
+    return (code == CTL_OK && ctl->nargs && strcmp(path, "-") != 0)
+           ? ctl_export_check(ctl, path) : code;
+}
+
+
+static ctl_code_t
+ctl_export_file(ctl_t *ctl, const char *path)
+{
+    char        *temp;
+    FILE        *out;
+    size_t       len;
+    ctl_code_t   code;
 
     if (access(path, F_OK) == 0 && ctl_option(ctl, "force") == NULL) {
         return ctl_fail(ctl, CTL_REFUSED, "%s is there; --force replaces it",
                         path);
     }
 
-    len = strlen(path) + sizeof(".new");
+    len = strlen(path) + sizeof(".XXXXXX");
     temp = ctl_alloc(len);
-    snprintf(temp, len, "%s.new", path);
+    snprintf(temp, len, "%s.XXXXXX", path);
 
-    out = fopen(temp, "w");
+    out = ctl_export_open(temp, path);
 
     if (out == NULL) {
         code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", temp, strerror(errno));
@@ -420,6 +442,10 @@ ctl_export(ctl_t *ctl)
     }
 
     code = ctl_export_to(ctl, out);
+
+    if (code == CTL_OK && fsync(fileno(out)) == -1) {
+        code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", temp, strerror(errno));
+    }
 
     if (fclose(out) == EOF && code == CTL_OK) {
         code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", temp, strerror(errno));
@@ -435,7 +461,29 @@ ctl_export(ctl_t *ctl)
 
     free(temp);
 
-    return (code == CTL_OK) ? ctl_export_check(ctl, path) : code;
+    return code;
+}
+
+
+/* For its owner alone, but who could read what is replaced still can. */
+
+static FILE *
+ctl_export_open(char *temp, const char *path)
+{
+    int          fd;
+    struct stat  old;
+
+    fd = mkstemp(temp);
+
+    if (fd == -1) {
+        return NULL;
+    }
+
+    if (stat(path, &old) == 0) {
+        (void) fchmod(fd, old.st_mode & 0777);
+    }
+
+    return fdopen(fd, "w");
 }
 
 

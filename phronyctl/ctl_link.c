@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -330,7 +331,7 @@ ctl_link_wait(ctl_link_t *link, short events, int64_t deadline)
             return ctl_link_fail(link, "timed out");
         }
 
-        rc = poll(&pfd, 1, (int) left);
+        rc = poll(&pfd, 1, left > INT_MAX ? INT_MAX : (int) left);
 
         if (rc > 0) {
             return 0;

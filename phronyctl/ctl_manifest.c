@@ -120,6 +120,7 @@ ctl_manifest_apply(ctl_t *ctl, const char *path, const json_t *trigger,
     ctl_manifest_ids_t     ids;
     phrony_policy_name_t   name;
 
+    fresh = 0;
     record = NULL;
     key = ctl_policy_text(trigger, "agentManifestKey");
 

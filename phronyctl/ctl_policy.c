@@ -303,6 +303,7 @@ ctl_policy_found(void *data, size_t i, const phrony_resp_t *reply)
     record = ctl_policy_load(walk->ctl, name, reply);
 
     if (record == NULL) {
+        walk->ctl->broken++;
         return CTL_OK;
     }
 

@@ -24,7 +24,7 @@ static ctl_code_t ctl_policy_create(ctl_t *ctl,
 static ctl_code_t ctl_policy_change(ctl_t *ctl,
     const phrony_policy_name_t *name, const json_t *old, json_t *record,
     ctl_policy_how_t how);
-static ctl_code_t ctl_policy_fit(const json_t *old, json_t *record,
+static void ctl_policy_fit(const json_t *old, json_t *record,
     const json_t *now);
 static ctl_code_t ctl_policy_swap(ctl_t *ctl,
     const phrony_policy_name_t *name, const phrony_str_t *old,
@@ -113,13 +113,15 @@ ctl_policy_change(ctl_t *ctl, const phrony_policy_name_t *name,
         code = ctl_policy_read(ctl, name, &text, &now);
 
         if (code == CTL_OK && !json_equal(now, base)) {
-            code = (how == CTL_POLICY_STRICT || now == NULL)
-                   ? ctl_fail(ctl, CTL_REFUSED, "%s was %s by somebody else "
-                              "meanwhile", buf, now ? "changed" : "deleted")
-                   : ctl_policy_fit(base, record, now);
 
-            if (code == CTL_OK && how != CTL_POLICY_ANYHOW) {
-                code = ctl_policy_check(ctl, name, record);
+            if (how == CTL_POLICY_STRICT || now == NULL) {
+                code = ctl_fail(ctl, CTL_REFUSED, "%s was %s by somebody else "
+                                "meanwhile", buf, now ? "changed" : "deleted");
+
+            } else {
+                ctl_policy_fit(base, record, now);
+                code = (how == CTL_POLICY_ANYHOW)
+                       ? CTL_OK : ctl_policy_check(ctl, name, record);
             }
         }
 
@@ -180,7 +182,7 @@ ctl_policy_swap(ctl_t *ctl, const phrony_policy_name_t *name,
  * that are changed here: as if this one had been the later.
  */
 
-static ctl_code_t
+static void
 ctl_policy_fit(const json_t *old, json_t *record, const json_t *now)
 {
     json_t      *value, *merged;
@@ -203,8 +205,6 @@ ctl_policy_fit(const json_t *old, json_t *record, const json_t *now)
     json_object_clear(record);
     json_object_update(record, merged);
     json_decref(merged);
-
-    return CTL_OK;
 }
 
 

@@ -4,7 +4,6 @@
  */
 
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -229,8 +228,7 @@ void
 ctl_request_text(ctl_request_t *request, const char *word)
 {
     request->argv[request->argc].data = (unsigned char *) word;
-    request->argv[request->argc].len = strlen(word);
-    request->argc++;
+    request->argv[request->argc++].len = strlen(word);
 }
 
 
@@ -365,12 +363,7 @@ ctl_redis_receive(ctl_t *ctl, size_t node, const phrony_resp_t **reply)
 {
     *reply = ctl_link_reply(&ctl->redis->nodes[node].link);
 
-    if (*reply == NULL) {
-        (void) ctl_node_lost(ctl, node);
-        return CTL_UNREACHABLE;
-    }
-
-    return CTL_OK;
+    return *reply ? CTL_OK : ctl_node_lost(ctl, node);
 }
 
 
@@ -579,7 +572,8 @@ ctl_redis_wrong(ctl_t *ctl, const char *command, const phrony_resp_t *reply)
     ctl_code_t  code;
 
     static const char  *away[] = {
-        "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "READONLY"
+        "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "READONLY",
+        "MOVED"
     };
 
     if (reply->type != PHRONY_RESP_ERROR) {
@@ -595,6 +589,8 @@ ctl_redis_wrong(ctl_t *ctl, const char *command, const phrony_resp_t *reply)
         }
     }
 
-    return ctl_fail(ctl, code, "%s: Redis says: %s", command,
-                    ctl_safe(text, sizeof(text), (char *) reply->str.data));
+    return ctl_fail(ctl, code, "%s: Redis says: %s%s", command,
+                    ctl_safe(text, sizeof(text), (char *) reply->str.data),
+                    phrony_resp_is_error(reply, "MOVED")
+                    ? "; this is a cluster: redis+cluster://" : "");
 }

@@ -110,6 +110,7 @@ ctl_secret_write(ctl_t *ctl, const char *path, const ctl_secret_t *secret)
     n = write(fd, secret->text, secret->len);
 
     if (close(fd) == -1 || n != (ssize_t) secret->len) {
+        (void) unlink(path);
         return ctl_fail(ctl, CTL_REFUSED, "%s: could not be written", path);
     }
 

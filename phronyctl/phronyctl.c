@@ -4,6 +4,7 @@
  */
 
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static ctl_code_t ctl_run(ctl_t *ctl);
 int
 main(int argc, char **argv)
 {
-    int          words;
+    int          i, words;
     ctl_t        ctl;
     ctl_code_t   code;
 
@@ -94,6 +95,12 @@ main(int argc, char **argv)
     /* what is cut off ("| head") is seen by ferror() */
 
     (void) signal(SIGPIPE, SIG_IGN);
+
+    /* before a word is wrong, as that is to be told as JSON, too */
+
+    for (i = 1; i < argc; i++) {
+        ctl.json |= strcmp(argv[i], "--json") == 0;
+    }
 
     if (argc < 2 || strcmp(argv[1], "--help") == 0
         || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0)
@@ -128,6 +135,11 @@ main(int argc, char **argv)
     free(ctl.args);
 
     if ((fflush(stdout) == EOF || ferror(stdout)) && code == CTL_OK) {
+
+        if (errno != EPIPE) {
+            fputs("phronyctl: the output could not be written\n", stderr);
+        }
+
         code = CTL_REFUSED;
     }
 

@@ -121,7 +121,11 @@ subtest 'export' => sub {
     is $ctl->run('check', $to)->{code}, 0, 'which is valid';
     is $ctl->run('export', $to)->{code}, 1, 'not over one that is there';
     is $ctl->run('export', $to, '--force')->{code}, 0, 'but by force';
-    ok !-e "$to.new", 'nothing is left beside it';
+    is_deeply [glob "$to.*"], [], 'nothing is left beside it';
+    is +(stat $to)[2] & 0777, 0600, 'it is for its owner';
+    chmod 0640, $to;
+    is $ctl->run('export', $to, '--force')->{code}, 0, 'once more';
+    is +(stat $to)[2] & 0777, 0640, 'or as it was';
 
     my $id = $policy->trigger('agent5');
     my $key = "phrony:trigger:$id";
@@ -133,6 +137,14 @@ subtest 'export' => sub {
 
     is $r->{code}, 1, 'records that are no policy together';
     like $r->{err}, qr/"triggerId" names no trigger/, 'are told';
+    $redis->call(SET => $key, 'broken');
+
+    for my $words (['export'], ['export', $to, '--force']) {
+        $r = $ctl->run(@$words, '--quiet');
+        is $r->{code}, 1, 'a record that is none is left out';
+        like $r->{err}, qr/no JSON objects, and were left out: 1/, 'and told';
+    }
+
     $redis->call(SET => $key, $text);
 };
 

@@ -45,9 +45,9 @@ sub works {
 
 
 sub fails {
-    my ($ctl, $code, $text, $name) = @_;
+    my ($ctl, $code, $text, $name, @words) = @_;
 
-    my $r = $ctl->run(qw(key list));
+    my $r = $ctl->run(@words ? @words : qw(key list));
 
     is $r->{code}, $code, "$name: the code" or diag $r->{err};
     like $r->{err}, $text, "$name: the text";
@@ -228,6 +228,11 @@ subtest 'a cluster' => sub {
     is scalar(grep { $_->call('DBSIZE') > 0 } $cluster->nodes), 3,
         'to each some';
     works($ctl, 'any node');
+
+    fails(ctl('redis://' . $_->address), 3, qr/a cluster: redis\+cluster:/,
+        'one node as if it were all', qw(trigger show),
+        $policy->trigger('a1')) for grep { !defined eval { $_->call(GET =>
+        'phrony:trigger:' . $policy->trigger('a1')) } } $cluster->nodes;
 
     my $usage = $ctl->run(qw(usage --json));
     is scalar @{$usage->{json}}, 20, 'usage' or diag $usage->{err};

@@ -478,6 +478,16 @@ subtest 'the command line' => sub {
     is $ctl->run(qw(key show --json), $id{alpha})->{json}{error},
         "there is no key of id $id{alpha}", 'an error as JSON';
 
+    like $ctl->run(@$_, '--json')->{json}{error}, qr/./, "@$_ --json"
+        for ['nothing'], [qw(key show)], [qw(key list --nothing)];
+
+    my ($full, $said) = (Phrony::Ctl::binary() . ' key list --redis '
+        . $redis->url . ' 2>&1 >/dev/full');
+
+    $said = `$full`;
+    is $? >> 8, 1, 'a disk that is full';
+    like $said, qr/the output could not be written/, 'is told';
+
     my $config = write_file('ctl.conf', "# where\nredis "
         . $redis->url . "\njson\n");
 
