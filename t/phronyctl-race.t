@@ -12,7 +12,8 @@ use Phrony::Ctl;
 use POSIX ();
 
 my $policy = policy(
-    agents => {map { ("a$_" => {rpmLimit => 1, rpdLimit => 10}) } 1 .. 3},
+    agents => {map { ("a$_" => {rpmLimit => 1, rpdLimit => 10,
+        maxInputTokens => 9}) } 1 .. 3},
     keys   => {map { ("k$_" => {}) } 1 .. 6},
 );
 my $redis = redis();
@@ -81,7 +82,7 @@ subtest 'members of a trigger' => sub {
     my $id = $policy->trigger('a1');
     my $r = meanwhile('"rpmLimit":77', done($other, qw(trigger set), $id,
         'rpdLimit=none', 'active=false', 'rpmLimit=5'), qw(trigger set), $id,
-        'rpmLimit=77', 'readRpmLimit=3', '--json');
+        'rpmLimit=77', 'readRpmLimit=3', 'maxInputTokens=none', '--json');
 
     is $r->{code}, 0, 'are set' or diag $r->{err};
 
@@ -89,7 +90,8 @@ subtest 'members of a trigger' => sub {
 
     is_deeply [@$record{qw(rpmLimit readRpmLimit)}], [77, 3], 'the later';
     ok exists $record->{active} && !$record->{active}, 'the earlier stay';
-    ok !exists $record->{rpdLimit}, 'and what was taken away';
+    ok !exists $record->{$_}, "and $_ is taken away"
+        for qw(rpdLimit maxInputTokens);
     is_deeply $r->{json}, $record, 'what was written is told';
 };
 
