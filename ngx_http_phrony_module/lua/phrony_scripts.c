@@ -87,8 +87,10 @@ static const char  phrony_script_admit[] =
     "local held = (call('ZSCORE', runs, lease) or 0) + 0\n"
     "local score = (call('ZSCORE', runs, run) or 0) + 0\n"
     "if held > now and score <= now and score >= -now then\n"
+    "call('ZADD', runs, '-' .. expires, 'found:' .. run)\n"
     "expires = (event == 'G' and '-' or '') .. expires\n"
     "call('ZADD', runs, expires, run)\n"
+    "new = 1\n"
     "else\n"
     "lease = none\n"
     "end\n"
@@ -96,7 +98,10 @@ static const char  phrony_script_admit[] =
     "wrong = true\n"
     "break\n"
     "end\n"
-    "if lease ~= none and call('ZREM', runs, lease) == 1 then\n"
+    "if lease ~= none\n"
+    "and (new == 1 or not call('ZSCORE', runs, 'found:' .. run))\n"
+    "and call('ZREM', runs, lease) == 1\n"
+    "then\n"
     "new = 0\n"
     "end\n"
     "if new == 1 then\n"
@@ -588,8 +593,10 @@ static const char  phrony_script_settle[] =
     "local held = (call('ZSCORE', runs, lease) or 0) + 0\n"
     "local score = (call('ZSCORE', runs, run) or 0) + 0\n"
     "if held > now and score <= now and score >= -now then\n"
+    "call('ZADD', runs, '-' .. expires, 'found:' .. run)\n"
     "expires = (event == 'G' and '-' or '') .. expires\n"
     "call('ZADD', runs, expires, run)\n"
+    "new = 1\n"
     "else\n"
     "lease = none\n"
     "end\n"
@@ -597,7 +604,10 @@ static const char  phrony_script_settle[] =
     "wrong = true\n"
     "break\n"
     "end\n"
-    "if lease ~= none and call('ZREM', runs, lease) == 1 then\n"
+    "if lease ~= none\n"
+    "and (new == 1 or not call('ZSCORE', runs, 'found:' .. run))\n"
+    "and call('ZREM', runs, lease) == 1\n"
+    "then\n"
     "new = 0\n"
     "end\n"
     "if new == 1 then\n"
@@ -753,7 +763,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "admit",
         phrony_str(phrony_script_admit),
-        "4c1a9aaa0b9057cbbfdab725c93387910c5c7e14"
+        "0f20865496309a21d2558a70441f183a8bfdbe28"
     },
     {
         "deliver",
@@ -768,7 +778,7 @@ const phrony_script_t  phrony_scripts[PHRONY_SCRIPT_MAX] = {
     {
         "settle",
         phrony_str(phrony_script_settle),
-        "62488960b5c3bf726ed6ffe88737e93ca11d09c2"
+        "339e1cf09bdb2f430ed30a4e15a56aa7ecf929cb"
     },
     {
         "suspects",

@@ -187,9 +187,12 @@ ngx_phrony_store_memory_settle_start(ngx_phrony_zone_t *zone,
         run = ngx_phrony_run_alive(zone, &s->run_id);
     }
 
-    if (lease && (run || !s->has_run)) {
+    if (lease && (!s->has_run || (run && !run->found))) {
 
-        /* no run was started, or another answer named it already */
+        /*
+         * No run was started, or another answer named it already.  The lease
+         * of one that was found stands in for that which the run took then.
+         */
 
         ngx_phrony_run_free(zone, lease);
     }
@@ -226,6 +229,8 @@ ngx_phrony_store_memory_found(ngx_phrony_zone_t *zone,
     {
         ngx_phrony_run_rename(root, lease, &s->run_id);
         ngx_phrony_run_see(zone, lease, s);
+
+        lease->found = 1;
     }
 }
 

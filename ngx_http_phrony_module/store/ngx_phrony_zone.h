@@ -170,6 +170,7 @@ struct ngx_phrony_run_s {
                                                queue if it holds no slot */
     unsigned                  has_lease:1;  /* lease_id is valid */
     unsigned                  abandoned:1;
+    unsigned                  found:1;      /* among the agent's sessions */
     phrony_uuid_t             trigger_id;
     phrony_uuid_t             lease_id;     /* that Redis may know */
     uint64_t                  renewed;      /* when Redis heard of it */

@@ -26,8 +26,10 @@
 #define STEPS        20000
 #define LEASES       12
 #define RUNS         24
+#define FOUND        4          /* more, that only sessions tell of at first */
 #define RESERVATION  5000
 #define RUN_TTL      40000
+#define FOUND_TTL    315360000000    /* what is marked is not forgotten */
 
 #define USUAL        2          /* the trigger whose leases get usual times */
 #define USUAL_TTL    9000       /* its reservations */
@@ -82,6 +84,7 @@ static int step_read(unsigned t);
 static int step_outcome(unsigned t);
 static int step_run(unsigned t);
 static int step_found(unsigned t);
+static void pick_run(unsigned t, ngx_phrony_settlement_t *s, int found);
 static int step_suspect(unsigned t);
 static int same_suspects(ngx_phrony_suspects_t *suspects, redisReply *r);
 static int same_suspect(ngx_phrony_suspect_t *suspect, redisReply *r);
@@ -533,9 +536,9 @@ step_outcome(unsigned t)
     s.leased = 1;
     s.lease_id = trigger->leases[random_below(ngx_min(trigger->nleases,
                                                       LEASES))];
-    s.run_id = store_uuid(1000 * (t + 1) + random_below(RUNS));
     s.run_ttl = (t == USUAL || random_below(3)) ? RUN_TTL
                                                 : random_below(7200000);
+    pick_run(t, &s, t != USUAL && random_below(3) == 0);
 
     switch (random_below(4)) {
 
@@ -566,8 +569,8 @@ step_run(unsigned t)
     memset(&s, 0, sizeof(s));
     s.event = random_below(3) ? PHRONY_LEASE_SEEN : PHRONY_LEASE_END;
     s.has_run = 1;
-    s.run_id = store_uuid(1000 * (t + 1) + random_below(RUNS));
     s.run_ttl = RUN_TTL;
+    pick_run(t, &s, random_below(3) == 0);
 
     return step_tell(t, &s, s.event == PHRONY_LEASE_SEEN ? 'S' : 'E');
 }
@@ -594,10 +597,28 @@ step_found(unsigned t)
     s.lease_id = trigger->leases[random_below(ngx_min(trigger->nleases,
                                                       LEASES))];
     s.has_run = 1;
-    s.run_id = store_uuid(1000 * (t + 1) + random_below(RUNS));
     s.run_ttl = RUN_TTL;
+    pick_run(t, &s, 1);
 
     return step_tell(t, &s, s.event == PHRONY_LEASE_BIND ? 'F' : 'G');
+}
+
+
+/* One that may be found is known for long, if its lease is named later. */
+
+static void
+pick_run(unsigned t, ngx_phrony_settlement_t *s, int found)
+{
+    if (!found) {
+        s->run_id = store_uuid(1000 * (t + 1) + random_below(RUNS));
+        return;
+    }
+
+    s->run_id = store_uuid(1000 * (t + 1) + RUNS + random_below(FOUND));
+
+    if (t != USUAL) {
+        s->run_ttl = FOUND_TTL;
+    }
 }
 
 

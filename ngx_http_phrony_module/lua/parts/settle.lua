@@ -25,6 +25,10 @@
 --         lease holds a slot, the lease becomes the run; or else nothing
 --     G   likewise, and the run has ended
 --
+-- Of whom the run is that was found nobody knew: whose lease it took may still
+-- go on. So its mark stays next to it, as if it were a run that has ended, and
+-- a lease that is named together with it later stands in for the other one.
+--
 -- What is added comes before what it replaces is removed: a set that becomes
 -- empty is gone, and its TTL with it.
 
@@ -83,8 +87,11 @@ for i = first, #ARGV do
             local score = (call('ZSCORE', runs, run) or 0) + 0
 
             if held > now and score <= now and score >= -now then
+                call('ZADD', runs, '-' .. expires, 'found:' .. run)
+
                 expires = (event == 'G' and '-' or '') .. expires
                 call('ZADD', runs, expires, run)
+                new = 1
 
             else
                 lease = none
@@ -95,7 +102,10 @@ for i = first, #ARGV do
             break
         end
 
-        if lease ~= none and call('ZREM', runs, lease) == 1 then
+        if lease ~= none
+           and (new == 1 or not call('ZSCORE', runs, 'found:' .. run))
+           and call('ZREM', runs, lease) == 1
+        then
             new = 0
         end
 
