@@ -60,11 +60,11 @@ static const setting_t  settings[] = {
     { "killed",    2, 2, { 0, 1, 0 }, 2, 1, 0, 1, 1, 0, 0, 0 },
     { "restarts",  2, 2, { 0, 1, 0 }, 2, 1, 0, 0, 1, 1, 1, 0 },
     { "allow",     2, 2, { 0, 1, 0 }, 2, 1, 1, 1, 0, 1, 0, 0 },
-    { "asked",     2, 2, { 0, 1, 0 }, 3, 2, 0, 0, 0, 1, 0, 1 },
+    { "asked",     2, 2, { 0, 1, 0 }, 3, 2, 0, 0, 0, 0, 0, 1 },
     { "listed",    2, 2, { 0, 1, 0 }, 2, 2, 0, 0, 0, 1, 1, 1 },
     { "sought",    2, 2, { 0, 1, 0 }, 2, 2, 0, 1, 0, 0, 0, 1 },
     { "orphans",   2, 2, { 0, 1, 0 }, 2, 2, 0, 0, 1, 1, 0, 1 },
-    { "late",      1, 1, { 0, 0, 0 }, 3, 2, 0, 0, 0, 1, 1, 1 },
+    { "late",      1, 1, { 0, 0, 0 }, 3, 2, 0, 0, 0, 0, 1, 1 },
     { "strays",    2, 2, { 0, 1, 0 }, 2, 2, 1, 1, 0, 0, 0, 1 },
     { "aged",      1, 1, { 0, 0, 0 }, 2, 2, 0, 0, 1, 1, 1, 1 },
     { NULL,        0, 0, { 0, 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -74,8 +74,8 @@ static const setting_t  settings[] = {
 static const char  *rules[RULES] = {
     "limit", "tombstone", "stays-ended", "one-slot", "expiry", "give-back",
     "abandon", "not-released", "own-abandoned", "tell-again", "doubt", "told",
-    "each-lease", "end-told", "unleased", "kept-end", "not-known", "answered",
-    "heard", "remembered", "since", "admitted", "over"
+    "each-lease", "end-told", "unleased", "kept-end", "not-known", "marked",
+    "admitted", "over"
 };
 
 

@@ -115,8 +115,9 @@ run_of(const state_t *s, unsigned i)
 
 
 /*
- * Starts whose run nobody has named, or who heard it died, where lists are
- * read: their slots are each other's, and so is the time that runs out.
+ * Starts whose run nobody has named, or who heard it died, or whose run was
+ * found, where lists are read: their slots are each other's, and so is the
+ * time that runs out.
  */
 
 static int
@@ -129,7 +130,8 @@ is_found(const state_t *s, unsigned i)
     return setting->lists && st->lease == BY_REDIS
            && (st->phase == PROXIED
                || (st->phase == SETTLED && st->outcome != REFUSED
-                   && (st->outcome == IN_DOUBT || st->crashed)));
+                   && (st->outcome == IN_DOUBT || st->crashed
+                       || (s->ended & BIT(MARK(run_of(s, i)))))));
 }
 
 
@@ -259,7 +261,10 @@ deliver(state_t *s, unsigned w)
 }
 
 
-/* I4: a start whose answer named a run holds no slot beside the run's. */
+/*
+ * I4: a start whose answer named a run holds no slot beside the run's, unless
+ * that is another one's.
+ */
 
 static int
 one_slot_each(const state_t *s)
@@ -274,6 +279,7 @@ one_slot_each(const state_t *s)
 
         if (s->start[i].phase == SETTLED && s->start[i].outcome >= NAMED
             && !s->start[i].crashed
+            && !(s->ended & BIT(MARK(run_of(s, i))))
             && (s->held & ~s->expired & (BIT(LEASE(i)) | BIT(OWN(i)))))
         {
             return 0;

@@ -32,6 +32,10 @@
 #define RUN(k)    (2 * STARTS + (k))
 #define IDS       (3 * STARTS)
 
+/* ... and next to a run that was found, a mark, which is never held */
+
+#define MARK(k)   (IDS + (k))
+
 #define BIT(id)   (1u << (id))
 
 /* a start whose lease holds a slot, and a run that may belong to it */
@@ -159,7 +163,7 @@ typedef struct {
 
 typedef struct {
     uint16_t   held;        /* ids with a score above zero */
-    uint16_t   ended;       /* ids with one below zero */
+    uint16_t   ended;       /* ids with one below zero, and marks */
     uint16_t   gone;        /* ids that were given back, or have ended */
     uint16_t   expired;     /* ids whose time ran out */
     uint8_t    zone[GATEWAYS][IDS];
@@ -202,10 +206,7 @@ typedef enum {
     RULE_UNLEASED,
     RULE_KEPT_END,
     RULE_NOT_KNOWN,
-    RULE_ANSWERED,
-    RULE_HEARD,
-    RULE_REMEMBERED,
-    RULE_SINCE,
+    RULE_MARKED,
     RULE_ADMITTED,
     RULE_OVER,
     RULES

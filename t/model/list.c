@@ -16,12 +16,7 @@
 
 
 static int list_leased(const state_t *s, unsigned i);
-static int list_answered(const state_t *s, unsigned run);
-static int list_heard(const state_t *s, unsigned run);
-static int list_sent(const worker_t *worker, unsigned run);
-static int list_is_news(unsigned message, unsigned run);
-static int list_kept(const uint8_t *zone, unsigned run);
-static int list_remembered(const state_t *s, unsigned run);
+static int list_has(const state_t *s, unsigned run);
 static void list_forget(state_t *s, unsigned i, unsigned run);
 
 
@@ -42,17 +37,16 @@ list_began(state_t *s, unsigned run)
 void
 list_read(state_t *s)
 {
-    int       sure;
+    int       has;
     unsigned  i, k;
 
     for (k = 0; setting->lists && k < setting->starts; k++) {
 
-        sure = list_answered(s, k) && list_heard(s, k)
-               && !list_remembered(s, k);
+        has = list_has(s, k);
 
         for (i = 0; i < setting->starts; i++) {
 
-            if (sure && ((s->since & PAIR(i, k)) || broken(RULE_SINCE))) {
+            if (has && (s->since & PAIR(i, k))) {
 
                 if (s->run[k].truth == OVER || broken(RULE_OVER)) {
                     s->found_over |= PAIR(i, k);
@@ -78,131 +72,13 @@ list_leased(const state_t *s, unsigned i)
 }
 
 
-/*
- * A session that is not young has been answered for, or nobody waits for that
- * any more; and its start was admitted by Redis.
- */
+/* Its session is there, and it was admitted by Redis. */
 
 static int
-list_answered(const state_t *s, unsigned run)
+list_has(const state_t *s, unsigned run)
 {
-    const start_t  *st;
-
-    st = &s->start[run];
-
-    if (s->run[run].truth == NEVER) {
-        return 0;
-    }
-
-    if (st->phase == PROXIED && !broken(RULE_ANSWERED)) {
-        return 0;
-    }
-
-    return st->lease == BY_REDIS || broken(RULE_ADMITTED);
-}
-
-
-/* ... and what the answer says has been told: nothing of it is on its way. */
-
-static int
-list_heard(const state_t *s, unsigned run)
-{
-    unsigned  g, w;
-
-    if (broken(RULE_HEARD)) {
-        return 1;
-    }
-
-    for (w = 0; w < setting->nworkers; w++) {
-
-        if (list_sent(&s->worker[w], run)) {
-            return 0;
-        }
-    }
-
-    for (g = 0; g < setting->gateways; g++) {
-
-        if (list_kept(s->zone[g], run)) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static int
-list_sent(const worker_t *worker, unsigned run)
-{
-    unsigned  i;
-
-    for (i = worker->ndone; i < worker->nsent; i++) {
-
-        if (list_is_news(worker->sent[i], run)) {
-            return 1;
-        }
-    }
-
-    for (i = 0; i < worker->nlate; i++) {
-
-        if (list_is_news(worker->late[i], run)) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-list_is_news(unsigned message, unsigned run)
-{
-    return (WHAT(message) == BIND || WHAT(message) == END)
-           && OF(message) == run;
-}
-
-
-static int
-list_kept(const uint8_t *zone, unsigned run)
-{
-    unsigned  i;
-
-    if (zone[RUN(run)] & UNTOLD) {
-        return 1;
-    }
-
-    for (i = 0; i < setting->starts; i++) {
-
-        if ((zone[LEASE(i)] & UNTOLD)
-            && zone[LEASE(i)] >> 5 == BECAME(run) >> 5)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/*
- * A zone has the run with a lease that Redis has still: what was told of it
- * died with its worker, and will be told when the run is seen.
- */
-
-static int
-list_remembered(const state_t *s, unsigned run)
-{
-    unsigned  g, lease;
-
-    for (g = 0; g < setting->gateways; g++) {
-        lease = BY(s->zone[g][RUN(run)]);
-
-        if (lease != NONE && (s->held & BIT(LEASE(lease)))) {
-            return !broken(RULE_REMEMBERED);
-        }
-    }
-
-    return 0;
+    return s->run[run].truth != NEVER
+           && (s->start[run].lease == BY_REDIS || broken(RULE_ADMITTED));
 }
 
 

@@ -17,6 +17,7 @@
 
 static void redis_hold(state_t *s, unsigned id);
 static void redis_end(state_t *s, unsigned id);
+static void redis_named(state_t *s, unsigned run, unsigned lease);
 static void redis_remove(state_t *s, unsigned id);
 
 
@@ -73,19 +74,15 @@ redis_news(state_t *s, unsigned message)
     case BIND:
         redis_hold(s, RUN(of));
 
-        if (lease != NONE && !broken(RULE_ONE_SLOT)) {
-            redis_remove(s, LEASE(lease));
+        if (!broken(RULE_ONE_SLOT)) {
+            redis_named(s, of, lease);
         }
 
         break;
 
     case END:
         redis_end(s, RUN(of));
-
-        if (lease != NONE) {
-            redis_remove(s, LEASE(lease));
-        }
-
+        redis_named(s, of, lease);
         break;
 
     case RELEASE:
@@ -130,6 +127,8 @@ redis_found(state_t *s, unsigned lease, unsigned run, int over)
         s->held |= BIT(RUN(run));
     }
 
+    s->ended |= BIT(MARK(run));
+
     redis_remove(s, lease);
 }
 
@@ -154,6 +153,19 @@ redis_end(state_t *s, unsigned id)
 
     if (!broken(RULE_TOMBSTONE)) {
         s->ended |= BIT(id);
+    }
+}
+
+
+/* A lease whose run took another one stands in for that. */
+
+static void
+redis_named(state_t *s, unsigned run, unsigned lease)
+{
+    if (lease != NONE
+        && (!(s->ended & BIT(MARK(run))) || broken(RULE_MARKED)))
+    {
+        redis_remove(s, LEASE(lease));
     }
 }
 
