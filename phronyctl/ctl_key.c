@@ -169,6 +169,9 @@ ctl_key_expires(ctl_t *ctl, json_t *record)
         strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ",
                  gmtime_r(&at, &tm));
         expires = text;
+
+    } else if (seconds <= ctl_now() / 1000) {
+        return ctl_fail(ctl, CTL_USAGE, "--expires is in the past");
     }
 
     json_object_set_new(record, "expiresAt", json_string(expires));

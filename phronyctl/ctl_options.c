@@ -237,8 +237,10 @@ ctl_options_check(ctl_t *ctl)
     if (ctl->nargs < command->min
         || (command->max >= 0 && ctl->nargs > command->max))
     {
-        return ctl_fail(ctl, CTL_USAGE, "usage: phronyctl %s %s",
-                        command->name, command->arguments);
+        return ctl_fail(ctl, CTL_USAGE, "usage: phronyctl %s%s%s; "
+                        "--help has the options", command->name,
+                        command->arguments[0] ? " " : "",
+                        command->arguments);
     }
 
     return CTL_OK;

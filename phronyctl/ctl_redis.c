@@ -573,7 +573,7 @@ ctl_redis_wrong(ctl_t *ctl, const char *command, const phrony_resp_t *reply)
 
     static const char  *away[] = {
         "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "READONLY",
-        "MOVED"
+        "MOVED", "NOREPLICAS", "MISCONF", "OOM"
     };
 
     if (reply->type != PHRONY_RESP_ERROR) {

@@ -143,6 +143,27 @@ subtest 'TLS' => sub {
 };
 
 
+subtest 'a server that may not write' => sub {
+    my @words = (qw(workspace resume), $policy->workspace('ws1'));
+
+    for my $case (
+        ['no replica', qr/NOREPLICAS/, [qw(CONFIG SET min-replicas-to-write)],
+            3, 0],
+        ['a replica', qr/READONLY/, ['REPLICAOF'], ['127.0.0.1', 1],
+            [qw(NO ONE)]],
+        ['no memory', qr/OOM/, [qw(CONFIG SET maxmemory)], 1, 0],
+    ) {
+        my ($name, $text, $command, @values) = @$case;
+        my ($bad, $good) = map { ref ? $_ : [$_] } @values;
+
+        $redis->call(@$command, @$bad);
+        fails(ctl($redis->url), 3, $text, $name, @words);
+        $redis->call(@$command, @$good);
+        is ctl($redis->url)->run(@words)->{code}, 0, "$name: until it may";
+    }
+};
+
+
 subtest 'a server that says nothing' => sub {
     $redis->pause;
     fails(ctl($redis->url, qw(--timeout 100ms)), 3, qr/timed out/, 'TCP');

@@ -173,6 +173,9 @@ subtest 'what no key may be' => sub {
         ['an id that another has', 1, '--id', $policy->key_id('alice'),
             '--trigger', $id{warm}, qr/there is a key of id/],
         ['a time that is none', 2, '--expires', 'soon', qr/--expires is nei/],
+        ['a date that is over', 2, '--expires', '2020-01-01T00:00:00Z',
+            qr/--expires is in the past/],
+        ['a word', 2, $id{warm}, qr/key create; --help has the options$/],
     ) {
         my ($name, $code, @words) = @$case;
         my $text = pop @words;
