@@ -4,14 +4,11 @@
  */
 
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#include <sys/stat.h>
 
 #include "phrony_table.h"
+#include "phrony_time.h"
 
 #include "ctl_file.h"
 #include "ctl_options.h"
@@ -26,6 +23,8 @@
 typedef struct {
     json_t           *record;
     json_t           *old;                  /* NULL: there is none */
+    char             *was;                  /* its text */
+    size_t            len;
     char             *text;
     unsigned char     name[CTL_POLICY_NAME];
     phrony_str_t      key;
@@ -41,17 +40,11 @@ typedef struct {
     size_t            changed;
     size_t            same;
     size_t            deleted;
+    size_t            kept;
     ctl_import_one_t  batch[CTL_IMPORT_BATCH];
     size_t            n;
     phrony_table_t    pruned;               /* phrony_policy_name_t */
 } ctl_import_t;
-
-
-typedef struct {
-    FILE             *out;
-    size_t            n;
-    ctl_progress_t    progress;
-} ctl_export_t;
 
 
 /* A record comes before those that refer to it, and goes after them. */
@@ -70,6 +63,12 @@ static ctl_code_t ctl_import_flush(ctl_import_t *import);
 static ctl_code_t ctl_import_old(void *data, size_t i,
     const phrony_resp_t *reply);
 static ctl_code_t ctl_import_write(ctl_import_t *import);
+static void ctl_import_tell(ctl_import_t *import,
+    const ctl_import_one_t *one);
+static int ctl_import_keep(ctl_import_t *import,
+    const ctl_import_one_t *one);
+static int ctl_import_closed(const json_t *record);
+static int64_t ctl_import_expires(const json_t *record);
 static ctl_code_t ctl_import_written(void *data, size_t i,
     const phrony_resp_t *reply);
 static void ctl_import_forget(ctl_import_t *import);
@@ -77,12 +76,6 @@ static ctl_code_t ctl_import_prune(void *data,
     const phrony_policy_name_t *name, json_t *record);
 static ctl_code_t ctl_import_delete(ctl_import_t *import);
 static void ctl_import_report(ctl_import_t *import);
-static ctl_code_t ctl_export_file(ctl_t *ctl, const char *path);
-static FILE *ctl_export_open(char *temp, const char *path);
-static ctl_code_t ctl_export_to(ctl_t *ctl, FILE *out);
-static ctl_code_t ctl_export_record(void *data,
-    const phrony_policy_name_t *name, json_t *record);
-static ctl_code_t ctl_export_check(ctl_t *ctl, const char *path);
 
 
 ctl_code_t
@@ -136,6 +129,8 @@ ctl_import(ctl_t *ctl)
 
     if (code == CTL_OK) {
         ctl_import_report(import);
+
+        code = import->kept ? CTL_REFUSED : CTL_OK;
     }
 
     ctl_file_close(&import->file);
@@ -201,6 +196,7 @@ ctl_import_add(void *data, const phrony_policy_name_t *name, json_t *record)
     one = &import->batch[import->n++];
     one->record = json_incref(record);
     one->old = NULL;
+    one->was = NULL;
     one->text = NULL;
     one->key = ctl_policy_name(import->ctl, name, one->name);
 
@@ -241,15 +237,18 @@ ctl_import_old(void *data, size_t i, const phrony_resp_t *reply)
 {
     ctl_import_t *import = data;
 
-    json_error_t  error;
+    json_error_t       error;
+    ctl_import_one_t  *one;
+
+    one = &import->batch[i];
 
     if (reply->type == PHRONY_RESP_STRING) {
-        import->batch[i].old = json_loadb((char *) reply->str.data,
-                                          reply->str.len, JSON_ALLOW_NUL,
-                                          &error);
+        one->was = ctl_copy_str(&reply->str);
+        one->len = reply->str.len;
+        one->old = json_loadb(one->was, one->len, JSON_ALLOW_NUL, &error);
 
-        if (import->batch[i].old == NULL) {
-            import->batch[i].old = json_null();
+        if (one->old == NULL) {
+            one->old = json_null();
         }
     }
 
@@ -257,10 +256,13 @@ ctl_import_old(void *data, size_t i, const phrony_resp_t *reply)
 }
 
 
+/* Each record only if it still is what was read, as others write, too. */
+
 static ctl_code_t
 ctl_import_write(ctl_import_t *import)
 {
     size_t             i, n;
+    phrony_str_t       was;
     ctl_request_t      requests[CTL_IMPORT_BATCH];
     ctl_import_one_t  *one;
 
@@ -274,18 +276,22 @@ ctl_import_write(ctl_import_t *import)
             continue;
         }
 
+        if (ctl_import_keep(import, one)) {
+            import->kept++;
+            continue;
+        }
+
         import->created += (one->old == NULL);
         import->changed += (one->old != NULL);
 
-        if (import->dry && !import->ctl->json) {
-            printf("would %s %s\n", one->old ? "change" : "create",
-                   one->name);
-        }
+        ctl_import_tell(import, one);
 
         one->text = json_dumps(one->record, JSON_COMPACT);
+        was.data = (unsigned char *) one->was;
+        was.len = one->len;
 
-        ctl_request(&requests[n], "SET", &one->key);
-        ctl_request_text(&requests[n++], one->text);
+        ctl_policy_request(&requests[n++], &one->key, one->was ? &was : NULL,
+                           one->text);
     }
 
     ctl_progress_step(&import->progress, import->n);
@@ -296,15 +302,100 @@ ctl_import_write(ctl_import_t *import)
 }
 
 
+static void
+ctl_import_tell(ctl_import_t *import, const ctl_import_one_t *one)
+{
+    if (!import->dry || import->ctl->json) {
+        return;
+    }
+
+    printf("would %s %s\n", one->old ? "change" : "create", one->name);
+
+    if (one->old) {
+        ctl_changes(one->old, one->record);
+    }
+}
+
+
+/*
+ * What somebody has closed since the file was written is not opened by it
+ * unless that is asked for: a key may have been revoked, as its text is known.
+ */
+
+static int
+ctl_import_keep(ctl_import_t *import, const ctl_import_one_t *one)
+{
+    const char  *what;
+
+    what = NULL;
+
+    if (ctl_option(import->ctl, "reopen") || !json_is_object(one->old)) {
+        return 0;
+    }
+
+    if (ctl_import_closed(one->old) && !ctl_import_closed(one->record)) {
+        what = "is closed";
+
+    } else if (ctl_import_expires(one->old)
+               < ctl_import_expires(one->record))
+    {
+        what = "expires sooner";
+    }
+
+    if (what) {
+        fprintf(stderr, "phronyctl: %s %s in Redis, and is left as it is\n",
+                one->name, what);
+    }
+
+    return what != NULL;
+}
+
+
+/* Revoked, suspended or not active. */
+
+static int
+ctl_import_closed(const json_t *record)
+{
+    const char  *status;
+
+    status = ctl_policy_text(record, "status");
+
+    return (status[0] && strcmp(status, "active") != 0)
+           || json_is_false(json_object_get(record, "active"));
+}
+
+
+static int64_t
+ctl_import_expires(const json_t *record)
+{
+    int64_t       seconds;
+    phrony_str_t  text;
+
+    text.data = (unsigned char *) ctl_policy_text(record, "expiresAt");
+    text.len = strlen((char *) text.data);
+
+    return phrony_time_parse(&text, &seconds) == 0 ? seconds : INT64_MAX;
+}
+
+
 static ctl_code_t
 ctl_import_written(void *data, size_t i, const phrony_resp_t *reply)
 {
     ctl_import_t *import = data;
 
+    int  done;
+
     (void) i;
 
-    return (reply->type == PHRONY_RESP_STATUS)
-           ? CTL_OK : ctl_redis_wrong(import->ctl, "SET", reply);
+    done = ctl_policy_written(reply);
+
+    if (done == -1) {
+        return ctl_redis_wrong(import->ctl, "EVAL", reply);
+    }
+
+    return done ? CTL_OK
+                : ctl_fail(import->ctl, CTL_REFUSED, "a record was changed by "
+                           "somebody else meanwhile: run it again");
 }
 
 
@@ -316,6 +407,7 @@ ctl_import_forget(ctl_import_t *import)
     for (i = 0; i < import->n; i++) {
         json_decref(import->batch[i].record);
         json_decref(import->batch[i].old);
+        free(import->batch[i].was);
         free(import->batch[i].text);
     }
 
@@ -373,187 +465,24 @@ ctl_import_report(ctl_import_t *import)
 {
     if (import->ctl->json) {
         ctl_print(import->ctl,
-                  json_pack("{s:b, s:I, s:I, s:I, s:I}",
+                  json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}",
                             "dryRun", import->dry,
                             "created", (json_int_t) import->created,
                             "changed", (json_int_t) import->changed,
                             "unchanged", (json_int_t) import->same,
-                            "deleted", (json_int_t) import->deleted));
+                            "deleted", (json_int_t) import->deleted,
+                            "kept", (json_int_t) import->kept));
         return;
     }
 
-    printf("%s%zu created, %zu changed, %zu unchanged, %zu deleted\n",
+    printf("%s%zu created, %zu changed, %zu unchanged, %zu deleted",
            import->dry ? "dry run, nothing was written: " : "",
            import->created, import->changed, import->same, import->deleted);
-}
 
-
-/* A file is there whole, or not at all. */
-
-ctl_code_t
-ctl_export(ctl_t *ctl)
-{
-    ctl_code_t   code;
-    const char  *path;
-
-    path = ctl->nargs ? ctl->args[0] : "-";
-
-    if (strcmp(path, "-") == 0) {
-        ctl->printed = 1;
-        code = ctl_export_to(ctl, stdout);
-
-    } else {
-        code = ctl_export_file(ctl, path);
+    if (import->kept) {
+        printf(", %zu left closed; --reopen takes the file's word",
+               import->kept);
     }
 
-    if (code == CTL_OK && ctl->broken) {
-        code = ctl_fail(ctl, CTL_REFUSED, "records that are no JSON objects, "
-                        "and were left out: %zu", ctl->broken);
-    }
-
-    return (code == CTL_OK && ctl->nargs && strcmp(path, "-") != 0)
-           ? ctl_export_check(ctl, path) : code;
-}
-
-
-static ctl_code_t
-ctl_export_file(ctl_t *ctl, const char *path)
-{
-    char        *temp;
-    FILE        *out;
-    size_t       len;
-    ctl_code_t   code;
-
-    if (access(path, F_OK) == 0 && ctl_option(ctl, "force") == NULL) {
-        return ctl_fail(ctl, CTL_REFUSED, "%s is there; --force replaces it",
-                        path);
-    }
-
-    len = strlen(path) + sizeof(".XXXXXX");
-    temp = ctl_alloc(len);
-    snprintf(temp, len, "%s.XXXXXX", path);
-
-    out = ctl_export_open(temp, path);
-
-    if (out == NULL) {
-        code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", temp, strerror(errno));
-        free(temp);
-        return code;
-    }
-
-    code = ctl_export_to(ctl, out);
-
-    if (code == CTL_OK && fsync(fileno(out)) == -1) {
-        code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", temp, strerror(errno));
-    }
-
-    if (fclose(out) == EOF && code == CTL_OK) {
-        code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", temp, strerror(errno));
-    }
-
-    if (code == CTL_OK && rename(temp, path) == -1) {
-        code = ctl_fail(ctl, CTL_REFUSED, "%s: %s", path, strerror(errno));
-    }
-
-    if (code != CTL_OK) {
-        (void) remove(temp);
-    }
-
-    free(temp);
-
-    return code;
-}
-
-
-/* For its owner alone, but who could read what is replaced still can. */
-
-static FILE *
-ctl_export_open(char *temp, const char *path)
-{
-    int          fd;
-    struct stat  old;
-
-    fd = mkstemp(temp);
-
-    if (fd == -1) {
-        return NULL;
-    }
-
-    if (stat(path, &old) == 0) {
-        (void) fchmod(fd, old.st_mode & 0777);
-    }
-
-    return fdopen(fd, "w");
-}
-
-
-static ctl_code_t
-ctl_export_to(ctl_t *ctl, FILE *out)
-{
-    size_t         i;
-    ctl_code_t     code;
-    ctl_export_t   export;
-
-    static const char  *names[] = { "workspaces", "triggers", "keys" };
-
-    export.out = out;
-    code = CTL_OK;
-
-    ctl_progress_begin(&export.progress, ctl, "records", 0);
-    fputs("{", out);
-
-    for (i = 0; i < PHRONY_POLICY_NAME_KINDS && code == CTL_OK; i++) {
-        fprintf(out, "%s\n\"%s\": [", i ? "," : "", names[i]);
-
-        export.n = 0;
-        code = ctl_policy_each(ctl, ctl_import_order[i], ctl_export_record,
-                               &export);
-
-        fputs(export.n ? "\n]" : "]", out);
-    }
-
-    fputs("\n}\n", out);
-    ctl_progress_end(&export.progress);
-
-    if (code == CTL_OK && (fflush(out) == EOF || ferror(out))) {
-        code = ctl_fail(ctl, CTL_REFUSED, "the policy could not be written");
-    }
-
-    return code;
-}
-
-
-static ctl_code_t
-ctl_export_record(void *data, const phrony_policy_name_t *name,
-    json_t *record)
-{
-    ctl_export_t *export = data;
-
-    (void) name;
-
-    fputs(export->n++ ? ",\n  " : "\n  ", export->out);
-    json_dumpf(record, export->out, 0);
-    ctl_progress_step(&export->progress, 1);
-
-    return CTL_OK;
-}
-
-
-/* Records stand alone in Redis: together they may be no valid file. */
-
-static ctl_code_t
-ctl_export_check(ctl_t *ctl, const char *path)
-{
-    ctl_code_t   code;
-    ctl_file_t   file;
-
-    code = ctl_file_open(ctl, path, &file);
-
-    if (code == CTL_OK && ctl->json) {
-        ctl_print(ctl, json_pack("{s:s}", "file", path));
-    }
-
-    ctl_file_close(&file);
-
-    return code;
+    putchar('\n');
 }

@@ -286,7 +286,7 @@ static void
 ctl_manifest_tell(const ctl_t *ctl, const char *key, const json_t *old,
     const json_t *record)
 {
-    char    safe[128], id[64], *before, *after;
+    char    safe[128], id[64];
     size_t  i;
 
     if (ctl->json) {
@@ -298,19 +298,8 @@ ctl_manifest_tell(const ctl_t *ctl, const char *key, const json_t *old,
            ctl_option(ctl, "dry-run") ? " would become" : "");
 
     for (i = 0; i < sizeof(ctl_manifest_members) / sizeof(char *); i++) {
-        before = json_dumps(json_object_get(old, ctl_manifest_members[i]),
-                            JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-        after = json_dumps(json_object_get(record, ctl_manifest_members[i]),
-                           JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-
-        if ((before == NULL) != (after == NULL)
-            || (before && strcmp(before, after) != 0))
-        {
-            printf("  %-18s %s -> %s\n", ctl_manifest_members[i],
-                   before ? before : "none", after ? after : "none");
-        }
-
-        free(before);
-        free(after);
+        ctl_change(ctl_manifest_members[i],
+                   json_object_get(old, ctl_manifest_members[i]),
+                   json_object_get(record, ctl_manifest_members[i]));
     }
 }

@@ -63,6 +63,8 @@ static const ctl_option_t  ctl_options[] = {
     { "count", "N", 0, "how many looks, default without end" },
     { "dry-run", NULL, 0, "tell what would be done" },
     { "prune", NULL, 0, "delete records that the file does not have" },
+    { "reopen", NULL, 0, "also what was revoked, suspended or switched off,"
+      " or expires sooner" },
     { "progress", "WHEN", 0, "auto, always or never" },
     { "force", NULL, 0, "replace a file that is there" },
     { "address", "ADDRESS", 0, "of the client" },

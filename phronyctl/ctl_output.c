@@ -153,6 +153,44 @@ ctl_line(const char *name, int width, const char *text)
 
 
 void
+ctl_change(const char *name, const json_t *old, const json_t *value)
+{
+    char  safe[64], *before, *after;
+
+    if (old == value || json_equal(old, value)) {
+        return;
+    }
+
+    before = json_dumps(old, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    after = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+
+    printf("  %-18s %s -> %s\n", ctl_safe(safe, sizeof(safe), name),
+           before ? before : "none", after ? after : "none");
+
+    free(before);
+    free(after);
+}
+
+
+void
+ctl_changes(const json_t *old, const json_t *record)
+{
+    json_t      *value;
+    const char  *name;
+
+    json_object_foreach((json_t *) record, name, value) {
+        ctl_change(name, json_object_get(old, name), value);
+    }
+
+    json_object_foreach((json_t *) old, name, value) {
+        if (json_object_get(record, name) == NULL) {
+            ctl_change(name, value, NULL);
+        }
+    }
+}
+
+
+void
 ctl_list_begin(ctl_list_t *list, ctl_t *ctl)
 {
     list->ctl = ctl;

@@ -111,6 +111,15 @@ const char *ctl_safe(char *buf, size_t size, const char *text);
 void ctl_line(const char *name, int width, const char *text);
 
 
+/* Prints "  name old -> new" if they differ; NULL is none. */
+
+void ctl_change(const char *name, const json_t *old, const json_t *value);
+
+/* Likewise all members of two records, those of "record" first. */
+
+void ctl_changes(const json_t *old, const json_t *record);
+
+
 void ctl_list_begin(ctl_list_t *list, ctl_t *ctl);
 void ctl_list_add(ctl_list_t *list, json_t *element);
 void ctl_list_end(ctl_list_t *list);

@@ -12,6 +12,7 @@
 #include "phrony_str.h"
 
 #include "ctl.h"
+#include "ctl_redis.h"
 
 
 #define CTL_POLICY_NAME  (64 + PHRONY_POLICY_NAME_LEN + 1)
@@ -67,6 +68,20 @@ typedef enum {
 
 ctl_code_t ctl_policy_put(ctl_t *ctl, const phrony_policy_name_t *name,
     const json_t *old, json_t *record, ctl_policy_how_t how);
+
+
+/*
+ * Begins a request that writes "text" only if the record still is "old", or
+ * if there is none, where that is NULL; all must live as long as it does.
+ */
+
+void ctl_policy_request(ctl_request_t *request, const phrony_str_t *key,
+    const phrony_str_t *old, const char *text);
+
+/* Returns 1 if its reply says that it was written, 0 if not, -1 if neither. */
+
+int ctl_policy_written(const phrony_resp_t *reply);
+
 
 ctl_code_t ctl_policy_delete(ctl_t *ctl, const phrony_policy_name_t *name);
 

@@ -76,15 +76,13 @@ ctl_policy_create(ctl_t *ctl, const phrony_policy_name_t *name,
     text = json_dumps(record, JSON_COMPACT);
     key = ctl_policy_name(ctl, name, buf);
 
-    ctl_request(&request, "SET", &key);
-    ctl_request_text(&request, text);
-    ctl_request_text(&request, "NX");
+    ctl_policy_request(&request, &key, NULL, text);
 
     code = ctl_redis_call(ctl, &request, &reply);
 
     free(text);
 
-    if (code == CTL_OK && reply->type != PHRONY_RESP_STATUS) {
+    if (code == CTL_OK && ctl_policy_written(reply) != 1) {
         code = ctl_fail(ctl, CTL_REFUSED, "%s is there already", buf);
     }
 
@@ -159,21 +157,56 @@ ctl_policy_swap(ctl_t *ctl, const phrony_policy_name_t *name,
     text = json_dumps(record, JSON_COMPACT);
     key = ctl_policy_name(ctl, name, buf);
 
-    ctl_request_script(&request, ctl_policy_script, &key);
-    ctl_request_add(&request, old);
-    ctl_request_text(&request, text);
+    ctl_policy_request(&request, &key, old, text);
 
     code = ctl_redis_call(ctl, &request, &reply);
 
     free(text);
 
-    if (code == CTL_OK && reply->type != PHRONY_RESP_INTEGER) {
+    if (code == CTL_OK && ctl_policy_written(reply) == -1) {
         return ctl_redis_wrong(ctl, "EVAL", reply);
     }
 
-    *done = (code == CTL_OK && reply->integer == 1);
+    *done = (code == CTL_OK && ctl_policy_written(reply));
 
     return code;
+}
+
+
+void
+ctl_policy_request(ctl_request_t *request, const phrony_str_t *key,
+    const phrony_str_t *old, const char *text)
+{
+    if (old == NULL) {
+        ctl_request(request, "SET", key);
+        ctl_request_text(request, text);
+        ctl_request_text(request, "NX");
+        return;
+    }
+
+    ctl_request_script(request, ctl_policy_script, key);
+    ctl_request_add(request, old);
+    ctl_request_text(request, text);
+}
+
+
+int
+ctl_policy_written(const phrony_resp_t *reply)
+{
+    switch (reply->type) {
+
+    case PHRONY_RESP_STATUS:
+        return 1;
+
+    case PHRONY_RESP_NIL:
+        return 0;
+
+    case PHRONY_RESP_INTEGER:
+        return reply->integer == 1;
+
+    default:
+        return -1;
+    }
 }
 
 

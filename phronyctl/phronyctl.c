@@ -57,7 +57,7 @@ static const ctl_command_t  ctl_commands[] = {
 
     { "check", "FILE", 1, 1, "", "reads a policy file as nginx does",
       ctl_check },
-    { "import", "FILE", 1, 1, "dry-run prune progress",
+    { "import", "FILE", 1, 1, "dry-run prune reopen progress",
       "brings the records in Redis up to those of a policy file",
       ctl_import },
     { "import-manifest", "FILE...", 1, -1,

@@ -86,7 +86,8 @@ subtest 'import' => sub {
         'once more';
     $redis->reset_calls;
     $ctl->run('import', $file);
-    is $redis->calls('set'), 0, 'what is the same is not written';
+    is $redis->calls($_), 0, "what is the same is not written: $_"
+        for qw(set eval);
 
     $policy->change(agent => 'agent3', rpmLimit => 1000);
     $redis->call(SET => 'phrony:trigger:' . $policy->agent('agent1'), '{}');
@@ -99,6 +100,7 @@ subtest 'import' => sub {
     $r = $ctl->run('import', $file, qw(--prune --dry-run));
     like $r->{out}, qr/^would change phrony:trigger:\Q${\$policy->trigger(
         'agent3')}\E$/m, 'what would be changed';
+    like $r->{out}, qr/^  rpmLimit +3 -> 1000$/m, 'in what';
     like $r->{out}, qr/^would delete phrony:key:a{64}$/m, 'and deleted';
     is $redis->call(EXISTS => 'phrony:key:' . 'a' x 64), 1, 'but was not';
 
@@ -108,6 +110,45 @@ subtest 'import' => sub {
     $r = $ctl->run('import', $file, '--prune');
     like $r->{out}, qr/731 unchanged, 5 deleted/, 'or go';
     is scalar(@keys = $redis->keys), 731, 'so that it is all';
+};
+
+
+# What was closed after the file was written stays so.
+
+subtest 'a key that was revoked' => sub {
+    my ($revoked, $rotated) = map { $policy->key_id($_) } qw(key1 key2);
+    my ($space, $trigger) = ($policy->workspace('main'),
+        $policy->trigger('agent9'));
+    my $left = sub { grep { /\A(?:revoked|suspended|\d{4}-.*)\z/ }
+        map { my $record = decode_json($redis->call(GET => $_));
+            ($record->{status} // '', $record->{expiresAt} // '',
+            exists $record->{active} && !$record->{active}
+                ? 'suspended' : '') } $redis->keys };
+
+    $ctl->run(@$_) for [qw(key revoke), $revoked],
+        [qw(key rotate --grace 1h --key-out), test_dir() . '/k', $rotated],
+        [qw(workspace suspend), $space],
+        [qw(trigger set), $trigger, 'active=false'];
+    is scalar(my @closed = $left->()), 4, 'and others that are closed';
+
+    for my $dry ([], ['--dry-run']) {
+        my $r = $ctl->run('import', $file, @$dry);
+
+        is $r->{code}, 1, "is told: @$dry";
+        like $r->{out}, qr/ 4 left closed; --reopen/, 'how many there are';
+        is scalar(my @lines = $r->{err} =~ /phrony:\S+ is closed in Redis/g),
+            3, 'which they are';
+        like $r->{err}, qr/phrony:key:\S+ expires sooner/, 'and how';
+        is scalar(@closed = $left->()), 4, 'they stay';
+    }
+
+    my $json = $ctl->run('import', $file, '--json')->{json};
+    is_deeply [@$json{qw(changed kept)}], [0, 4], 'as JSON';
+
+    my $r = $ctl->run('import', $file, qw(--reopen --prune));
+    is $r->{code}, 0, 'but if that is asked for' or diag $r->{err};
+    like $r->{out}, qr/ 4 changed, 727 unchanged, 1 deleted$/, 'all of it';
+    is scalar(@closed = $left->()), 0, 'they are open';
 };
 
 

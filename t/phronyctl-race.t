@@ -169,6 +169,54 @@ subtest 'a key that expires' => sub {
 };
 
 
+subtest 'a file that is imported' => sub {
+    my $id = $policy->key_id('k3');
+    my $text = $redis->call(GET => 'phrony:trigger:'
+        . $policy->trigger('a3'));
+
+    $policy->change(agent => 'a3', rpmLimit => 77);
+
+    my $r = meanwhile('"rpmLimit":77', sub { $redis->call(SET =>
+        'phrony:trigger:' . $policy->trigger('a3'), $text =~ s/10/11/r) },
+        'import', $policy->path);
+
+    is $r->{code}, 1, 'while a record of it is changed';
+    like $r->{err}, qr/was changed by somebody else meanwhile: run it again/,
+        'is told';
+    is record(trigger => $policy->trigger('a3'))->{rpdLimit}, 11,
+        'what the other has written stays';
+
+    $redis->call(DEL => 'phrony:trigger:' . $policy->trigger('a3'));
+    $r = meanwhile('"rpmLimit":77', sub { $redis->call(SET =>
+        'phrony:trigger:' . $policy->trigger('a3'), $text) }, 'import',
+        $policy->path);
+    is $r->{code}, 1, 'or is made';
+    is record(trigger => $policy->trigger('a3'))->{rpmLimit}, 1, 'likewise';
+    is key_record($id)->{status}, 'revoked', 'and what was closed';
+};
+
+
+subtest 'an export that is interrupted' => sub {
+    my $to = test_dir() . '/out.json';
+
+    for my $signal (qw(INT TERM HUP)) {
+        $proxy->damage(hold => 'commands', on => 'MATCH');
+
+        my $run = $one->start('export', $to);
+
+        $proxy->await_damage;
+        is scalar(my @files = glob "$to.*"), 1, 'has begun a file';
+        kill $signal => $run->{pid};
+
+        my $r = $one->end($run);
+
+        $proxy->heal;
+        like $r->{code}, qr/\Asignal/, "$signal ends it";
+        is_deeply [glob "$to*"], [], 'nothing is left';
+    }
+};
+
+
 # Whether the old key is good is not known; the new one is.
 
 subtest 'a connection that is lost' => sub {

@@ -248,6 +248,10 @@ subtest 'a cluster' => sub {
         'what is written goes to all masters' or diag $r->{err};
     is scalar(grep { $_->call('DBSIZE') > 0 } $cluster->nodes), 3,
         'to each some';
+    $policy->change(agent => "a$_", rpdLimit => 99) for 1 .. 9;
+    $r = $ctl->run('import', $policy->path, '--json');
+    is_deeply [@{$r->{json}}{qw(created changed)}], [0, 9],
+        'and what is changed' or diag $r->{err};
     works($ctl, 'any node');
 
     fails(ctl('redis://' . $_->address), 3, qr/a cluster: redis\+cluster:/,

@@ -40,6 +40,15 @@ sub new {
 sub run {
     my ($self, @words) = @_;
 
+    return $self->end($self->start(@words));
+}
+
+
+# Both halves of it: what begins has a {pid}; one at a time.
+
+sub start {
+    my ($self, @words) = @_;
+
     my $input = ref $words[-1] ? ${pop @words} : '';
     my %file = map { $_ => "$self->{dir}/ctl-$$.$_" } qw(in out err);
 
@@ -49,10 +58,17 @@ sub run {
 
     $self->_exec(\%file, @words) if !$pid;
 
-    waitpid $pid, 0;
+    return {pid => $pid, file => \%file};
+}
+
+
+sub end {
+    my ($self, $run) = @_;
+
+    waitpid $run->{pid}, 0;
 
     my $code = $? & 127 ? "signal " . ($? & 127) : $? >> 8;
-    my ($out, $err) = map { _read($file{$_}) } qw(out err);
+    my ($out, $err) = map { _read($run->{file}{$_}) } qw(out err);
 
     die "$err\n" if $err =~ /Sanitizer|runtime error/;
 
