@@ -24,6 +24,7 @@ static int ctl_node_fail(ctl_redis_t *redis, const ctl_node_t *node,
     const char *what, const char *why);
 static int ctl_node_refused(ctl_redis_t *redis, const ctl_node_t *node,
     const char *what, const phrony_resp_t *reply);
+static ctl_code_t ctl_node_lost(ctl_t *ctl, size_t node);
 
 
 void
@@ -458,6 +459,17 @@ ctl_node_flush(ctl_t *ctl)
 
 
 ctl_code_t
+ctl_node_receive(ctl_t *ctl, size_t node, const phrony_resp_t **reply)
+{
+    *reply = ctl_link_reply(&ctl->redis->nodes[node].link);
+
+    return *reply ? CTL_OK : ctl_node_lost(ctl, node);
+}
+
+
+/* Says that the connection to a node is lost. */
+
+static ctl_code_t
 ctl_node_lost(ctl_t *ctl, size_t n)
 {
     ctl_node_t  *node;

@@ -90,16 +90,16 @@ size_t ctl_node_endpoint(ctl_redis_t *redis, size_t asked,
 int ctl_node_open(ctl_redis_t *redis, size_t node);
 
 
-/* Writes a command for a node, and sends what was written for all. */
+/*
+ * Writes a command for a node, sends what was written for all, and waits for
+ * a node's next reply, which lives until the one after it is asked for.
+ */
 
 ctl_code_t ctl_node_command(ctl_t *ctl, size_t node,
     const ctl_request_t *request);
 ctl_code_t ctl_node_flush(ctl_t *ctl);
-
-
-/* Says that the connection to a node is lost. */
-
-ctl_code_t ctl_node_lost(ctl_t *ctl, size_t node);
+ctl_code_t ctl_node_receive(ctl_t *ctl, size_t node,
+    const phrony_resp_t **reply);
 
 
 #endif /* CTL_NODE_H_ */

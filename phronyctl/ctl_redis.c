@@ -30,8 +30,6 @@ static size_t ctl_redis_node_of(ctl_redis_t *redis,
     const ctl_request_t *request);
 static ctl_code_t ctl_redis_send(ctl_t *ctl, size_t node,
     const ctl_request_t *request, int asking);
-static ctl_code_t ctl_redis_receive(ctl_t *ctl, size_t node,
-    const phrony_resp_t **reply);
 static ctl_code_t ctl_redis_settle(ctl_t *ctl, size_t node,
     const ctl_request_t *request, const phrony_resp_t **reply);
 static ctl_code_t ctl_redis_redirected(ctl_t *ctl, size_t *node,
@@ -138,7 +136,7 @@ ctl_redis_map(ctl_t *ctl)
         code = ctl_redis_send(ctl, node, &request, 0);
 
         if (code == CTL_OK) {
-            code = ctl_redis_receive(ctl, node, &reply);
+            code = ctl_node_receive(ctl, node, &reply);
         }
 
         return (code == CTL_OK) ? ctl_redis_slots(ctl, node, reply) : code;
@@ -272,7 +270,7 @@ ctl_redis_batch(ctl_t *ctl, const ctl_request_t *requests, size_t n,
     }
 
     for (i = 0; i < n && code == CTL_OK; i++) {
-        code = ctl_redis_receive(ctl, nodes[i], &reply);
+        code = ctl_node_receive(ctl, nodes[i], &reply);
 
         if (code != CTL_OK) {
             break;
@@ -326,7 +324,7 @@ ctl_redis_call(ctl_t *ctl, const ctl_request_t *request,
     code = ctl_redis_send(ctl, node, request, 0);
 
     if (code == CTL_OK) {
-        code = ctl_redis_receive(ctl, node, reply);
+        code = ctl_node_receive(ctl, node, reply);
     }
 
     return (code == CTL_OK) ? ctl_redis_settle(ctl, node, request, reply)
@@ -358,15 +356,6 @@ ctl_redis_send(ctl_t *ctl, size_t node, const ctl_request_t *request,
 }
 
 
-static ctl_code_t
-ctl_redis_receive(ctl_t *ctl, size_t node, const phrony_resp_t **reply)
-{
-    *reply = ctl_link_reply(&ctl->redis->nodes[node].link);
-
-    return *reply ? CTL_OK : ctl_node_lost(ctl, node);
-}
-
-
 /* Follows redirections, and ends with what is no error. */
 
 static ctl_code_t
@@ -392,7 +381,7 @@ ctl_redis_settle(ctl_t *ctl, size_t node, const ctl_request_t *request,
             return code;
         }
 
-        code = ctl_redis_receive(ctl, node, reply);
+        code = ctl_node_receive(ctl, node, reply);
 
         if (code != CTL_OK) {
             return code;
@@ -434,7 +423,7 @@ ctl_redis_redirected(ctl_t *ctl, size_t *node, const ctl_request_t *request,
     code = ctl_redis_send(ctl, *node, request, kind == PHRONY_REDIRECT_ASK);
 
     if (code == CTL_OK && kind == PHRONY_REDIRECT_ASK) {
-        code = ctl_redis_receive(ctl, *node, &asked);
+        code = ctl_node_receive(ctl, *node, &asked);
     }
 
     return code;
@@ -496,7 +485,7 @@ ctl_redis_scan_node(ctl_t *ctl, size_t node, const char *pattern,
         code = ctl_redis_send(ctl, node, &request, 0);
 
         if (code == CTL_OK) {
-            code = ctl_redis_receive(ctl, node, &reply);
+            code = ctl_node_receive(ctl, node, &reply);
         }
 
         if (code != CTL_OK) {
@@ -543,7 +532,7 @@ ctl_redis_time(ctl_t *ctl, const phrony_str_t *key, int64_t *now)
     code = ctl_redis_send(ctl, node, &request, 0);
 
     if (code == CTL_OK) {
-        code = ctl_redis_receive(ctl, node, &reply);
+        code = ctl_node_receive(ctl, node, &reply);
     }
 
     if (code != CTL_OK) {
