@@ -50,7 +50,8 @@
 -- rings are all that changes.  The runs key is a sorted set: of a lease
 -- or run that holds a slot the score is the time at which it expires, in ms;
 -- of one that has ended, or was given up, the same below zero.  It is known
--- until then, so that an answer that comes late does not revive it.
+-- until then, so that an answer that comes late does not revive it.  Marks of
+-- runs that were found are below zero, too: "found:" and the id of the run.
 
 local call = redis.call
 local window, runs, delivery = unpack(KEYS)

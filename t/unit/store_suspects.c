@@ -34,6 +34,7 @@ static void test_oldest(void);
 static void test_polled(void);
 static void test_expired(void);
 static void test_found(void);
+static void test_found_other(void);
 static void test_found_late(void);
 static void test_duration(void);
 static void test_fleet(void);
@@ -110,6 +111,7 @@ main(void)
     both("polled", test_polled);
     both("expired", test_expired);
     both("found", test_found);
+    both("found for another", test_found_other);
     both("found late", test_found_late);
     both("duration", test_duration);
 
@@ -447,6 +449,30 @@ test_found(void)
     settle(&op[5], PHRONY_LEASE_BIND, 109, 0);
     settle(&op[5], PHRONY_LEASE_END, 109, 1);
     is_int(held(1), 4, "nor does what is found after it");
+}
+
+
+/* Of two starts, one's run is found for the other's lease. */
+
+static void
+test_found_other(void)
+{
+    ngx_phrony_op_t  op[2];
+
+    start(1, &op[0]);
+    start(1, &op[1]);
+    settle(&op[1], PHRONY_LEASE_BIND, 100, 1);
+    is_int(held(1), 2, "it holds that one's slot");
+    settle(&op[0], PHRONY_LEASE_BIND, 100, 0);
+    is_int(held(1), 2, "its own start's lease stands in for that");
+
+    see(1, PHRONY_LEASE_END, 100);
+    is_int(held(1), 1, "and goes on as the run ends");
+    settle(&op[1], PHRONY_LEASE_BIND, 101, 0);
+    is_int(held(1), 2, "the other's answer has a slot of its own then");
+
+    pass(RESERVATION);
+    is_int(held(1), 1, "until the time of what stood in has run out");
 }
 
 
