@@ -28,12 +28,12 @@ static ctl_code_t ctl_redis_slots(ctl_t *ctl, size_t asked,
     const phrony_resp_t *reply);
 static size_t ctl_redis_node_of(ctl_redis_t *redis,
     const ctl_request_t *request);
-static ctl_code_t ctl_redis_send(ctl_t *ctl, size_t node,
-    const ctl_request_t *request, int asking);
+static ctl_code_t ctl_redis_ask(ctl_t *ctl, size_t node,
+    const ctl_request_t *request, const phrony_resp_t **reply);
 static ctl_code_t ctl_redis_settle(ctl_t *ctl, size_t node,
     const ctl_request_t *request, const phrony_resp_t **reply);
 static ctl_code_t ctl_redis_redirected(ctl_t *ctl, size_t *node,
-    const ctl_request_t *request, const phrony_resp_t *reply);
+    const ctl_request_t *request, const phrony_resp_t **reply);
 static ctl_code_t ctl_redis_scan_node(ctl_t *ctl, size_t node,
     const char *pattern, ctl_redis_handler_t handler, void *data);
 
@@ -133,11 +133,7 @@ ctl_redis_map(ctl_t *ctl)
 
         ctl_request(&request, "CLUSTER", &slots);
 
-        code = ctl_redis_send(ctl, node, &request, 0);
-
-        if (code == CTL_OK) {
-            code = ctl_node_receive(ctl, node, &reply);
-        }
+        code = ctl_redis_ask(ctl, node, &request, &reply);
 
         return (code == CTL_OK) ? ctl_redis_slots(ctl, node, reply) : code;
     }
@@ -321,11 +317,7 @@ ctl_redis_call(ctl_t *ctl, const ctl_request_t *request,
     }
 
     node = ctl_redis_node_of(ctl->redis, request);
-    code = ctl_redis_send(ctl, node, request, 0);
-
-    if (code == CTL_OK) {
-        code = ctl_node_receive(ctl, node, reply);
-    }
+    code = ctl_redis_ask(ctl, node, request, reply);
 
     return (code == CTL_OK) ? ctl_redis_settle(ctl, node, request, reply)
                             : code;
@@ -333,26 +325,18 @@ ctl_redis_call(ctl_t *ctl, const ctl_request_t *request,
 
 
 static ctl_code_t
-ctl_redis_send(ctl_t *ctl, size_t node, const ctl_request_t *request,
-    int asking)
+ctl_redis_ask(ctl_t *ctl, size_t node, const ctl_request_t *request,
+    const phrony_resp_t **reply)
 {
-    ctl_code_t      code;
-    ctl_request_t   ask;
-
-    if (asking) {
-        ask.argc = 0;
-        ctl_request_text(&ask, "ASKING");
-
-        code = ctl_node_command(ctl, node, &ask);
-
-        if (code != CTL_OK) {
-            return code;
-        }
-    }
+    ctl_code_t  code;
 
     code = ctl_node_command(ctl, node, request);
 
-    return (code == CTL_OK) ? ctl_node_flush(ctl) : code;
+    if (code == CTL_OK) {
+        code = ctl_node_flush(ctl);
+    }
+
+    return (code == CTL_OK) ? ctl_node_receive(ctl, node, reply) : code;
 }
 
 
@@ -375,13 +359,7 @@ ctl_redis_settle(ctl_t *ctl, size_t node, const ctl_request_t *request,
             break;
         }
 
-        code = ctl_redis_redirected(ctl, &node, request, *reply);
-
-        if (code != CTL_OK) {
-            return code;
-        }
-
-        code = ctl_node_receive(ctl, node, reply);
+        code = ctl_redis_redirected(ctl, &node, request, reply);
 
         if (code != CTL_OK) {
             return code;
@@ -392,41 +370,45 @@ ctl_redis_settle(ctl_t *ctl, size_t node, const ctl_request_t *request,
 }
 
 
-/* Sends the request once more, to *node from now on. */
+/* Asks once more, and *node from now on. */
 
 static ctl_code_t
 ctl_redis_redirected(ctl_t *ctl, size_t *node, const ctl_request_t *request,
-    const phrony_resp_t *reply)
+    const phrony_resp_t **reply)
 {
     ctl_code_t              code;
+    ctl_request_t           asking;
     phrony_redirect_t       redirect;
-    const phrony_resp_t    *asked;
     phrony_redirect_kind_t  kind;
 
-    kind = phrony_topology_redirect(reply, &redirect);
+    kind = phrony_topology_redirect(*reply, &redirect);
 
     if (kind != PHRONY_REDIRECT_MOVED && kind != PHRONY_REDIRECT_ASK) {
-        return ctl_redis_wrong(ctl, (char *) request->argv[0].data, reply);
+        return ctl_redis_wrong(ctl, (char *) request->argv[0].data, *reply);
     }
 
     *node = ctl_node_endpoint(ctl->redis, *node, &redirect.to);
 
     if (*node == CTL_NODE_NONE) {
-        return ctl_redis_wrong(ctl, (char *) request->argv[0].data, reply);
+        return ctl_redis_wrong(ctl, (char *) request->argv[0].data, *reply);
     }
 
     if (kind == PHRONY_REDIRECT_MOVED) {
         ctl->redis->map[redirect.slot] = (unsigned short) *node;
         ctl->redis->nodes[*node].master = 1;
+
+    } else {
+        asking.argc = 0;
+        ctl_request_text(&asking, "ASKING");
+
+        code = ctl_redis_ask(ctl, *node, &asking, reply);
+
+        if (code != CTL_OK) {
+            return code;
+        }
     }
 
-    code = ctl_redis_send(ctl, *node, request, kind == PHRONY_REDIRECT_ASK);
-
-    if (code == CTL_OK && kind == PHRONY_REDIRECT_ASK) {
-        code = ctl_node_receive(ctl, *node, &asked);
-    }
-
-    return code;
+    return ctl_redis_ask(ctl, *node, request, reply);
 }
 
 
@@ -482,11 +464,7 @@ ctl_redis_scan_node(ctl_t *ctl, size_t node, const char *pattern,
         ctl_request_text(&request, "COUNT");
         ctl_request_text(&request, CTL_REDIS_COUNT);
 
-        code = ctl_redis_send(ctl, node, &request, 0);
-
-        if (code == CTL_OK) {
-            code = ctl_node_receive(ctl, node, &reply);
-        }
+        code = ctl_redis_ask(ctl, node, &request, &reply);
 
         if (code != CTL_OK) {
             return code;
@@ -529,11 +507,7 @@ ctl_redis_time(ctl_t *ctl, const phrony_str_t *key, int64_t *now)
     node = ctl_redis_node_of(ctl->redis, &request);
     request.argc = 1;
 
-    code = ctl_redis_send(ctl, node, &request, 0);
-
-    if (code == CTL_OK) {
-        code = ctl_node_receive(ctl, node, &reply);
-    }
+    code = ctl_redis_ask(ctl, node, &request, &reply);
 
     if (code != CTL_OK) {
         return code;
