@@ -517,9 +517,7 @@ ngx_http_phrony_proceed(ngx_http_request_t *r, ngx_http_phrony_ctx_t *ctx,
         || ngx_http_phrony_reads_status(r, ctx)
         || ngx_http_phrony_reads_events(r, ctx))
     {
-        if (ngx_http_phrony_headers_identity(r) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+        ngx_http_phrony_headers_identity(r, &ctx->encodings);
     }
 
     return NGX_DECLINED;

@@ -257,8 +257,9 @@ ngx_http_phrony_headers_encoded(ngx_http_request_t *r)
 }
 
 
-ngx_int_t
-ngx_http_phrony_headers_identity(ngx_http_request_t *r)
+void
+ngx_http_phrony_headers_identity(ngx_http_request_t *r,
+    ngx_table_elt_t *wishes)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -267,17 +268,12 @@ ngx_http_phrony_headers_identity(ngx_http_request_t *r)
 #if (NGX_HTTP_GZIP || NGX_HTTP_HEADERS)
 
     if (r->headers_in.accept_encoding == NULL) {
-        return NGX_OK;
+        return;
     }
 
-    h = ngx_palloc(r->pool, sizeof(ngx_table_elt_t));
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = *r->headers_in.accept_encoding;
-    ngx_http_phrony_single(h);
-    r->headers_in.accept_encoding = h;
+    *wishes = *r->headers_in.accept_encoding;
+    ngx_http_phrony_single(wishes);
+    r->headers_in.accept_encoding = wishes;
 
 #endif
 
@@ -295,6 +291,4 @@ ngx_http_phrony_headers_identity(ngx_http_request_t *r)
             }
         }
     }
-
-    return NGX_OK;
 }

@@ -66,11 +66,12 @@ ngx_uint_t ngx_http_phrony_headers_encoded(ngx_http_request_t *r);
 
 /*
  * Asks the upstream for an answer that is not encoded, since it is going to
- * be read; what nginx knows of the client's wishes stays as it is.
- * Returns NGX_OK, or NGX_ERROR if there is no memory.
+ * be read; what nginx knows of the client's wishes stays as it is.  That is in
+ * "wishes" then, which is to live as long as the request.
  */
 
-ngx_int_t ngx_http_phrony_headers_identity(ngx_http_request_t *r);
+void ngx_http_phrony_headers_identity(ngx_http_request_t *r,
+    ngx_table_elt_t *wishes);
 
 
 #endif /* _NGX_HTTP_PHRONY_HEADERS_H_INCLUDED_ */

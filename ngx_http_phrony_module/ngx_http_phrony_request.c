@@ -9,12 +9,26 @@
 #include "ngx_http_phrony_wait.h"
 
 
+#define NGX_HTTP_PHRONY_SPARES  64
+
+
 static ngx_http_phrony_ctx_t *ngx_http_phrony_add_ctx(ngx_http_request_t *r,
     ngx_pool_cleanup_pt handler);
+static ngx_http_phrony_ctx_t *ngx_http_phrony_alloc_ctx(ngx_log_t *log);
+static void ngx_http_phrony_free_ctx(ngx_http_phrony_ctx_t *ctx);
 static ngx_uint_t ngx_http_phrony_may_own(ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_cleanup(void *data);
 static ngx_uint_t ngx_http_phrony_granted(ngx_http_phrony_ctx_t *ctx);
 static void ngx_http_phrony_cleanup_other(void *data);
+
+
+/*
+ * Contexts of this worker's requests that have ended, some of them.  Within
+ * the request's pool a context would take that a block more, most often.
+ */
+
+static ngx_uint_t              ngx_http_phrony_nspares;
+static ngx_http_phrony_ctx_t  *ngx_http_phrony_spares[NGX_HTTP_PHRONY_SPARES];
 
 
 ngx_http_phrony_ctx_t *
@@ -75,19 +89,53 @@ ngx_http_phrony_add_ctx(ngx_http_request_t *r, ngx_pool_cleanup_pt handler)
     ngx_pool_cleanup_t     *cln;
     ngx_http_phrony_ctx_t  *ctx;
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_phrony_ctx_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
+    ctx = ngx_http_phrony_alloc_ctx(r->connection->log);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
     ngx_memzero(ctx, sizeof(ngx_http_phrony_ctx_t));
 
     ctx->request = r;
 
     cln->handler = handler;
+    cln->data = ctx;
 
     return ctx;
+}
+
+
+static ngx_http_phrony_ctx_t *
+ngx_http_phrony_alloc_ctx(ngx_log_t *log)
+{
+    if (ngx_http_phrony_nspares) {
+        return ngx_http_phrony_spares[--ngx_http_phrony_nspares];
+    }
+
+    return ngx_alloc(sizeof(ngx_http_phrony_ctx_t), log);
+}
+
+
+/* With NGX_DEBUG_PALLOC a sanitizer is to see each context's end. */
+
+static void
+ngx_http_phrony_free_ctx(ngx_http_phrony_ctx_t *ctx)
+{
+#ifndef NGX_DEBUG_PALLOC
+
+    if (ngx_http_phrony_nspares < NGX_HTTP_PHRONY_SPARES) {
+        ngx_http_phrony_spares[ngx_http_phrony_nspares++] = ctx;
+        return;
+    }
+
+#endif
+
+    ngx_free(ctx);
 }
 
 
@@ -160,6 +208,7 @@ ngx_http_phrony_cleanup(void *data)
     ngx_http_phrony_forget(ctx);
 
     ngx_free(ctx->op.delivery.stored.data);
+    ngx_http_phrony_free_ctx(ctx);
 }
 
 
@@ -180,5 +229,8 @@ ngx_http_phrony_granted(ngx_http_phrony_ctx_t *ctx)
 static void
 ngx_http_phrony_cleanup_other(void *data)
 {
-    ngx_http_phrony_forget(data);
+    ngx_http_phrony_ctx_t  *ctx = data;
+
+    ngx_http_phrony_forget(ctx);
+    ngx_http_phrony_free_ctx(ctx);
 }

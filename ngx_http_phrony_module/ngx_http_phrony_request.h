@@ -110,6 +110,7 @@ struct ngx_http_phrony_ctx_s {
     ngx_uint_t                   content_types;
     ngx_uint_t                   content_encodings;
     ngx_str_t                    content_type;
+    ngx_table_elt_t              encodings;     /* that the client accepts */
 
     phrony_body_error_t          body_error;
     ngx_phrony_op_t              op;

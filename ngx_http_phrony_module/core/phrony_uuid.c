@@ -41,6 +41,7 @@ static inline int phrony_uuid_read(const unsigned char *p,
 static inline uint64_t phrony_uuid_quads(const unsigned char *p,
     const unsigned char *q);
 static inline int phrony_uuid_values(__m128i *digits);
+static inline __m128i phrony_uuid_digits(__m128i values);
 
 #endif
 
@@ -59,8 +60,6 @@ static const unsigned char  phrony_uuid_digits[256] = {
     ['A'] = 0x1a, ['B'] = 0x1b, ['C'] = 0x1c, ['D'] = 0x1d, ['E'] = 0x1e,
     ['F'] = 0x1f
 };
-
-#endif
 
 
 /* The two digits of each byte. */
@@ -92,6 +91,8 @@ static const char  phrony_uuid_pairs[] =
 static const unsigned char  phrony_uuid_places[PHRONY_UUID_LEN] = {
     0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
 };
+
+#endif
 
 
 int
@@ -217,6 +218,53 @@ phrony_uuid_read(const unsigned char *p, phrony_uuid_t *uuid)
 #endif
 
 
+#if (__SSE2__)
+
+unsigned char *
+phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
+{
+    unsigned char  text[2 * PHRONY_UUID_LEN];
+    __m128i        bytes, high, low;
+
+    bytes = _mm_loadu_si128((const __m128i *) uuid->bytes);
+
+    high = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(0x0f));
+    low = _mm_and_si128(bytes, _mm_set1_epi8(0x0f));
+
+    _mm_storeu_si128((__m128i *) text,
+                     phrony_uuid_digits(_mm_unpacklo_epi8(high, low)));
+    _mm_storeu_si128((__m128i *) (text + 16),
+                     phrony_uuid_digits(_mm_unpackhi_epi8(high, low)));
+
+    memcpy(buf, text, 8);
+    buf[8] = '-';
+    memcpy(buf + 9, text + 8, 4);
+    buf[13] = '-';
+    memcpy(buf + 14, text + 12, 4);
+    buf[18] = '-';
+    memcpy(buf + 19, text + 16, 4);
+    buf[23] = '-';
+    memcpy(buf + 24, text + 20, 12);
+
+    return buf + PHRONY_UUID_TEXT_LEN;
+}
+
+
+/* The digits of 16 values. */
+
+static inline __m128i
+phrony_uuid_digits(__m128i values)
+{
+    __m128i  letters;
+
+    letters = _mm_cmpgt_epi8(values, _mm_set1_epi8(9));
+    letters = _mm_and_si128(letters, _mm_set1_epi8('a' - '0' - 10));
+
+    return _mm_add_epi8(_mm_add_epi8(values, _mm_set1_epi8('0')), letters);
+}
+
+#else
+
 unsigned char *
 phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
 {
@@ -235,6 +283,8 @@ phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
 
     return buf + PHRONY_UUID_TEXT_LEN;
 }
+
+#endif
 
 
 /*
