@@ -55,6 +55,7 @@ fuzz:
 bench:
 	@tools/install-packages bench
 	@tools/build module
+	@tools/build probe
 	@bench/run
 
 pictures:

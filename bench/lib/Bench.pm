@@ -47,6 +47,7 @@ sub start {
     my ($self, $name, %opt) = @_;
 
     $opt{redis} = $self->redis->url if $opt{kind} eq 'redis';
+    $opt{redis} = $self->redis->address if $opt{kind} eq 'probe';
 
     my $gateway = Gateway->new(name => $name, dir => "$self->{dir}/$name",
         upstream_port => $self->{upstream_port}, %opt);

@@ -17,6 +17,8 @@ our $NGINX = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
 our $MODULE = $ENV{TEST_NGINX_MODULE}
     || "$BENCH/../build/ngx_http_phrony_module.so";
 
+my $PROBE = "$BENCH/../build/ngx_http_probe_module.so";
+
 my $PATIENCE = 120;     # seconds to start, under valgrind too
 
 # The limits are so high that nothing is refused where it says "open".
@@ -72,6 +74,11 @@ my %KIND = (
         known => $PHRONY,
         shut  => $PHRONY,
     },
+    probe  => {
+        main  => 'load_module  {{probe}};',
+        http  => 'probe_redis  {{redis}};',
+        open  => 'probe  on;',
+    },
 );
 
 
@@ -80,7 +87,7 @@ my %KIND = (
 # dir            a directory of its own, which is made
 # upstream_port  but for the upstream
 # policy         of phrony and redis, a file
-# redis          of redis, a URL
+# redis          of redis, a URL; of probe, an address
 # wrapper        words before the command, such as valgrind's: then there is
 #                one process, no master
 
@@ -99,7 +106,8 @@ sub new {
 
     $conf =~ s/\{\{(main|http|open|known|shut)\}\}/$value{$1}/g;
 
-    my %word = (%opt, module => abs_path($MODULE) // $MODULE);
+    my %word = (%opt, module => abs_path($MODULE) // $MODULE,
+        probe => abs_path($PROBE) // $PROBE);
     my @listen = $conf =~ /\{\{(port\w*)\}\}/g;
     my @free = free_ports(scalar @listen);
 

@@ -55,6 +55,15 @@ sub url {
 }
 
 
+# The same for the probe.
+
+sub address {
+    my ($self) = @_;
+
+    return $self->url =~ s!^redis://!!r;
+}
+
+
 sub start {
     my ($self) = @_;
 
