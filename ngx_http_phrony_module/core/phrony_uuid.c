@@ -41,7 +41,7 @@ static inline int phrony_uuid_read(const unsigned char *p,
 static inline uint64_t phrony_uuid_quads(const unsigned char *p,
     const unsigned char *q);
 static inline int phrony_uuid_values(__m128i *digits);
-static inline __m128i phrony_uuid_digits(__m128i values);
+static inline __m128i phrony_uuid_hex(__m128i values);
 
 #endif
 
@@ -232,9 +232,9 @@ phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
     low = _mm_and_si128(bytes, _mm_set1_epi8(0x0f));
 
     _mm_storeu_si128((__m128i *) text,
-                     phrony_uuid_digits(_mm_unpacklo_epi8(high, low)));
+                     phrony_uuid_hex(_mm_unpacklo_epi8(high, low)));
     _mm_storeu_si128((__m128i *) (text + 16),
-                     phrony_uuid_digits(_mm_unpackhi_epi8(high, low)));
+                     phrony_uuid_hex(_mm_unpackhi_epi8(high, low)));
 
     memcpy(buf, text, 8);
     buf[8] = '-';
@@ -253,7 +253,7 @@ phrony_uuid_format(unsigned char *buf, const phrony_uuid_t *uuid)
 /* The digits of 16 values. */
 
 static inline __m128i
-phrony_uuid_digits(__m128i values)
+phrony_uuid_hex(__m128i values)
 {
     __m128i  letters;
 

@@ -140,12 +140,33 @@ ngx_phrony_tell_destroy(ngx_phrony_teller_t *teller)
 }
 
 
+/* Those that came later may still go along with a start. */
+
 static void
 ngx_phrony_tell_lazy_handler(ngx_event_t *ev)
 {
+    ngx_msec_t            age;
+    ngx_queue_t          *q;
+    ngx_phrony_group_t   *group;
+    ngx_phrony_teller_t  *teller;
+
+    teller = ev->data;
+
     ngx_log_debug0(NGX_LOG_DEBUG_CORE, ev->log, 0, "phrony tell lazy handler");
 
-    ngx_phrony_tell_leave(ev->data, 1);
+    while (!ngx_queue_empty(&teller->groups)) {
+        q = ngx_queue_head(&teller->groups);
+        group = ngx_queue_data(q, ngx_phrony_group_t, queue);
+
+        age = ngx_current_msec - group->since;
+
+        if (age < NGX_PHRONY_TELL_LAZY) {
+            ngx_add_timer(&teller->lazy, NGX_PHRONY_TELL_LAZY - age);
+            return;
+        }
+
+        ngx_phrony_tell_send(teller, group);
+    }
 }
 
 
@@ -278,6 +299,7 @@ ngx_phrony_tell_group(ngx_phrony_teller_t *teller, ngx_phrony_news_t *news)
     ngx_memzero(&group->of, sizeof(ngx_phrony_news_t));
 
     group->urgent = 0;
+    group->since = ngx_current_msec;
     group->of.trigger_id = news->trigger_id;
     group->of.workspace_id = news->workspace_id;
     group->news.data = group->text;

@@ -39,6 +39,7 @@ struct ngx_phrony_group_s {
     ngx_queue_t             queue;      /* in teller->groups */
     ngx_phrony_group_t     *next;       /* in its chain, or among the spare */
     ngx_uint_t              urgent;
+    ngx_msec_t              since;      /* the first of its news */
     ngx_phrony_news_t       of;         /* trigger_id, workspace_id */
     ngx_str_t               news;       /* in text */
     u_char                  text[NGX_PHRONY_ENCODE_NEWS
@@ -59,7 +60,7 @@ struct ngx_phrony_teller_s {
     ngx_phrony_group_t     *spare;
     ngx_uint_t              nspare;
 
-    ngx_event_t             lazy;       /* timer: all groups leave */
+    ngx_event_t             lazy;       /* timer: the oldest groups leave */
     ngx_event_t             urgent;     /* posted: urgent ones do */
     ngx_event_t             batch;      /* posted: what is untold leaves */
     ngx_event_t             later;      /* timer: looks for it */
